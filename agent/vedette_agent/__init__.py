@@ -1,0 +1,1 @@
+"""Vedette: the agent that runs on the gateway."""

@@ -1,0 +1,1 @@
+"""The way of an alert: from a decision to the hub."""

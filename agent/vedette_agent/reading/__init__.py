@@ -1,0 +1,1 @@
+"""The way of a reading: from an MQTT message to a decision."""

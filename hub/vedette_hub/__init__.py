@@ -1,0 +1,1 @@
+"""Vedette: the hub that collects and teaches."""

@@ -1,0 +1,1 @@
+"""Vedette: what agent and hub agree on."""

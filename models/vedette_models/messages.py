@@ -1,0 +1,200 @@
+"""What agent and hub say to each other: typed, versioned, to and from JSON bytes.
+
+Compatibility: a receiver ignores fields it does not know and fills in those it misses, so that a newer partner may add
+fields. `v` rises only when an old receiver would misunderstand; a receiver refuses a version above its own.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeVar
+
+import msgspec
+
+VERSION = 1
+MAX_BYTES = 256 * 1024
+"""Largest message either side accepts."""
+
+Severity = Literal["low", "medium", "high", "critical"]
+SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
+AlertState = Literal["active", "cleared"]
+Priority = Literal["alerts", "reports"]
+"""Class of an outbox row, most important first; each has its own sequence."""
+PRIORITIES: tuple[Priority, ...] = ("alerts", "reports")
+
+
+class MessageError(ValueError):
+    """Bytes that are no message: says which, and why."""
+
+
+class ChannelReason(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one channel contributed to an alert."""
+
+    channel: str
+    value: float
+    low: float
+    """Usual range of what was looked at, lower end."""
+    high: float
+    share: float
+    """Share of the score, 0 to 1; the shares of an alert add up to 1."""
+    aspect: str = "value"
+    """What was looked at: the value itself, or for example `mean of the last 24 readings`."""
+    unit: str = ""
+
+
+class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One event in the life of an alert. Events are applied by revision, not by arrival."""
+
+    id: str
+    """Unique per gateway and for ever."""
+    revision: int
+    """1 when raised, higher with every change."""
+    gateway: str
+    device: str
+    profile: str
+    kind: str
+    """`anomaly`, a sensor-health fault such as `impossible`, or `test`."""
+    state: AlertState
+    severity: Severity
+    opened: float
+    """Time of the reading that raised it, seconds since 1970 UTC."""
+    time: float
+    """Time of the reading that caused this revision."""
+    score: float
+    """Largest score so far divided by the threshold: 1 and more is anomalous."""
+    reason: str
+    """One sentence for a person in the field."""
+    detector: str = ""
+    channels: tuple[ChannelReason, ...] = ()
+    cleared: float | None = None
+    cleared_by: str = ""
+    """Why it ended: `quiet`, `forgotten`, `test`."""
+    suppressed: int = 0
+    """Alerts of this kind on this device held back by cooldown or rate limit since the one before."""
+    time_quality: int = 0
+    """`readings.Quality` of the reading."""
+
+
+class DeclaredLoss(msgspec.Struct, frozen=True):
+    """Rows an outbox had to give up: sequence numbers `first` to `last` will never come."""
+
+    priority: Priority
+    epoch: str
+    first: int
+    last: int
+    rows: int
+    """How many of them were still undelivered."""
+    reason: str
+
+
+class Report(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something the hub should know that is no alert."""
+
+    time: float
+    losses: tuple[DeclaredLoss, ...] = ()
+    text: str = ""
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True):
+    """One row of an outbox on its way."""
+
+    epoch: str
+    sequence: int
+    body: msgspec.Raw
+    """An `Alert` (class alerts) or a `Report` (class reports) as JSON."""
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """Rows of one class, on `up/<class>`."""
+
+    rows: tuple[Row, ...]
+    v: int = VERSION
+
+
+class Committed(msgspec.Struct, frozen=True, array_like=True):
+    """What the hub has committed of one epoch and class: 1 to `through`, and those in `also`."""
+
+    priority: Priority
+    epoch: str
+    through: int
+    also: tuple[int, ...] = ()
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """On `down/receipts`: the rows named here are durable at the hub and may be deleted."""
+
+    committed: tuple[Committed, ...]
+    v: int = VERSION
+
+
+class Counters(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Readings and messages since the agent started."""
+
+    received: int = 0
+    scored: int = 0
+    duplicates: int = 0
+    retained: int = 0
+    dead_letters: int = 0
+    alerts: int = 0
+    suppressed: int = 0
+    acknowledged: int = 0
+
+
+class Status(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Retained state of an agent, on both brokers; the last will says `online: false`."""
+
+    gateway: str
+    online: bool
+    time: float = 0.0
+    started: float = 0.0
+    version: str = ""
+    ingest: str = ""
+    """`receiving`, `stalled` (connected, but nothing arrives), `waiting` (nothing has arrived yet), `disconnected`."""
+    last_reading: float | None = None
+    """When the newest reading arrived."""
+    hub: str = ""
+    """`connected`, `disconnected`, or `none` where no hub is configured."""
+    devices: int = 0
+    open_alerts: int = 0
+    outbox_rows: int = 0
+    outbox_bytes: int = 0
+    outbox_oldest: float | None = None
+    """When the oldest undelivered row was written."""
+    lost_rows: int = 0
+    state_age: float | None = None
+    """Seconds between the checkpoint this run resumed from and its start; None: started fresh."""
+    counters: Counters = Counters()
+    problems: tuple[str, ...] = ()
+    """What is wrong now, one sentence each; empty means nothing known is wrong."""
+    reason: str = ""
+    """Why it is offline: `stopped`, or `lost` from the last will."""
+    v: int = VERSION
+
+
+_T = TypeVar("_T", bound=msgspec.Struct)
+
+
+def to_bytes(message: msgspec.Struct) -> bytes:
+    """JSON bytes of a message.
+
+    >>> to_bytes(Receipt((Committed("alerts", "a1", 7),)))
+    b'{"committed":[["alerts","a1",7,[]]],"v":1}'
+    """
+    return msgspec.json.encode(message)
+
+
+def from_bytes(kind: type[_T], data: bytes | msgspec.Raw) -> _T:
+    """The message of type `kind` in `data`.
+
+    Raises:
+        MessageError: not JSON, a field missing or of the wrong type, too large, or of a newer version.
+    """
+    if len(bytes(data)) > MAX_BYTES:
+        raise MessageError(f"{kind.__name__}: {len(bytes(data))} bytes, more than {MAX_BYTES}")
+    try:
+        message = msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise MessageError(f"{kind.__name__}: {error}") from error
+    version = getattr(message, "v", VERSION)
+    if version > VERSION:
+        raise MessageError(f"{kind.__name__}: version {version}, this side understands up to {VERSION}; update it")
+    return message
