@@ -1,0 +1,286 @@
+"""The ten views through which `rangebreak` looks at a series, for many series at once.
+
+Shapes: D series known, R of them read in one round, each once. Everything is float64: float32 loses, after one reading
+far from the others (0 at power-on, then 1e6 ± 0.1), the digits that count.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from vedette_models.columns import Column
+from vedette_models.detectors.base import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+MEDIAN_25, MEDIAN_51, MEDIAN_101, LOG_RATIO, WEEK, PAIR, MEAN_24, STEP_12, LOG_STEP_48, LOG_STEP_100 = range(10)
+VIEWS = 10
+FIRST_READING = np.array([0, 0, 0, 0, 0, 19, 23, 12, 48, 100])
+"""(10,) age, in readings before this one, at which a view has its first value; the week's view skips further ones."""
+LAGS = np.array([1, 1, 1, 1, 1, 1, 24, 12, 48, 100])
+"""(10,) readings between the two values whose difference is a view's step: its own window, for a smoothed view moves
+little from one reading to the next."""
+
+RING = 101
+"""Readings kept: the longest window."""
+WEEK_SECONDS, HOUR_SECONDS, WEEK_HOURS = 604_800.0, 3_600.0, 168
+PAIRS, PAIR_EVERY, PAIR_DELAY = 100, 3, 6
+"""Pairs of readings in a row kept, one of so many readings, and how many newest readings are not compared with."""
+PAIRS_FROM = PAIR_DELAY + PAIR_EVERY
+"""Age at which the first pair is kept."""
+MATURE = 200
+"""Age from which every view, the week's aside, has a value and one a lag ago."""
+TINY = 1e-12
+"""Keeps logarithms and quotients finite on a constant series."""
+CHATTER_FLOOR = 0.02
+"""Share of the series' mean deviation below which the logarithm of the activity flattens out."""
+
+_MEDIAN_WINDOWS = (25, 51, 101)
+_LOG_LAGS = (48, 100)
+_WEEK_RATES = np.array([1, 1 / 2, 1 / 3, 0.3])
+"""How fast an hour of the week learns, by the number of its earlier readings (3: three or more)."""
+_PAIR_SLOT = np.where(
+    np.arange(PAIRS * PAIR_EVERY) % PAIR_EVERY == 0, (np.arange(PAIRS * PAIR_EVERY) // PAIR_EVERY - 3) % PAIRS, -1
+)
+"""(300,) slot of the pair that is kept at this age modulo 300; -1: none is."""
+_WINDOW_LENGTHS = np.array([[24.0], [12.0]])
+_LOG_LENGTHS = np.array([[48.0], [100.0]])
+_LARGEST_LOG = 650.0
+
+LAYOUT: Mapping[str, Column] = {
+    # Every reading stands there twice, RING apart, so that the last RING of them are one stretch of memory.
+    "readings": Column((2 * RING,), np.nan),
+    "pairs": Column((2, PAIRS), np.inf),
+    # By hour first: at any moment nearly all devices are in the same hour, so their profile fits into the cache.
+    "week_mean": Column((WEEK_HOURS,), series_last=True),
+    "week_visits": Column((WEEK_HOURS,), dtype=np.uint8, series_last=True),
+    "activity": Column((sum(_LOG_LAGS),), np.nan),
+}
+
+
+class Look(NamedTuple):
+    """What the views show of R readings."""
+
+    complete: bool
+    """Whether every view has a value, and one a lag ago."""
+    seen: NDArray[np.bool_]
+    """(R,) whether the week's view has a value."""
+
+
+def hour_of_week(time: NDArray[np.float64]) -> NDArray[np.intp]:
+    """(N,) seconds since 1970 UTC -> (N,) 0 to 167, counted from Thursday 00:00 UTC."""
+    hours: NDArray[np.intp] = (np.mod(time, WEEK_SECONDS) // HOUR_SECONDS).astype(np.intp)
+    return np.minimum(hours, WEEK_HOURS - 1)
+
+
+def compress(x: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """sign(x) log(1 + |x| / scale): differences of it are ratios for large values and differences for small ones."""
+    compressed: NDArray[np.float64] = np.abs(x)
+    compressed /= scale
+    np.log1p(compressed, out=compressed)
+    return np.copysign(compressed, x, out=compressed)
+
+
+class Views:
+    """Computes the views of a round from the columns of LAYOUT and enters the round's readings into them."""
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        readings = arrays["readings"]
+        self._series = len(readings)
+        self._readings = readings.reshape(-1)
+        self._stretches = np.lib.stride_tricks.as_strided(
+            self._readings, (max(0, self._readings.size - RING + 1), RING), (readings.itemsize, readings.itemsize)
+        )
+        self._pairs = arrays["pairs"]
+        self._pairs_flat = self._pairs.reshape(-1)
+        self._week_mean = arrays["week_mean"].reshape(-1)
+        self._week_visits = arrays["week_visits"].reshape(-1)
+        self._activity = arrays["activity"].reshape(-1)
+
+    def look(
+        self,
+        series: NDArray[np.intp],
+        age: NDArray[np.int64],
+        x: NDArray[np.float64],
+        hour: NDArray[np.intp],
+        deviation: NDArray[np.float64],
+        values: NDArray[np.float64],
+        before: NDArray[np.float64],
+    ) -> Look:
+        """Write (10, R) `values` and rows 6 to 9 of (10, R) `before`, the values a lag ago; NaN where there is none.
+
+        `series`, all different, `age` (readings before this one), `x`, `hour` of the week and the mean absolute
+        `deviation` of the series so far are (R,).
+        """
+        rows = len(series)
+        youngest = int(age.min())
+        start = age % RING
+        start += series * (2 * RING)
+        window = self._stretches[start]  # (R, 101) oldest first
+        # Time first, because numpy adds the rows of a two-dimensional array one after the other, oldest to newest: a
+        # window of the same values has the same sum whatever the batch, and a repeating series never seems to leave its
+        # range. With a single column numpy would add pairwise instead; hence at least two.
+        recent = np.empty((RING, max(rows, 2)))
+        recent[:-1] = window[:, 1:].T
+        recent[-1] = x
+        self._readings[start] = x
+        start += RING
+        self._readings[start] = x
+
+        levels = np.empty((4, rows))  # three medians, then the reading
+        _medians(window, age, youngest, levels)
+        levels[3] = x
+        np.subtract(x, levels[:3], out=values[:3])
+        ratio = compress(levels[2:], deviation + TINY)
+        np.subtract(ratio[1], ratio[0], out=values[LOG_RATIO])
+        if youngest < 3:
+            values[: LOG_RATIO + 1, age < 3] = 0.0
+
+        seen = self._week(series, x, hour, values[WEEK])
+        self._pair(series, age, youngest, recent, values[PAIR])
+        self._activity_views(series, age, recent, deviation, values, before)
+        return Look(youngest >= MATURE and bool(seen.all()), seen)
+
+    def _week(
+        self,
+        series: NDArray[np.intp],
+        x: NDArray[np.float64],
+        hour: NDArray[np.intp],
+        residual: NDArray[np.float64],
+    ) -> NDArray[np.bool_]:
+        """Reading minus the learnt mean of its hour of the week, NaN when that hour is new; returns where it is not."""
+        cell = hour * self._series
+        cell += series
+        visits = self._week_visits[cell]
+        mean = self._week_mean[cell]
+        np.subtract(x, mean, out=residual)
+        seen: NDArray[np.bool_] = visits > 0
+        if visits.min(initial=3) >= 3:
+            mean += _WEEK_RATES[3] * residual
+        else:
+            mean += _WEEK_RATES[visits] * residual
+            self._week_visits[cell] = np.minimum(visits + 1, 3)
+            residual[~seen] = np.nan
+        self._week_mean[cell] = mean
+        return seen
+
+    def _pair(
+        self,
+        series: NDArray[np.intp],
+        age: NDArray[np.int64],
+        youngest: int,
+        recent: NDArray[np.float64],
+        novelty: NDArray[np.float64],
+    ) -> None:
+        """Distance (root mean square) of the last two readings to the third-nearest of the pairs kept."""
+        rows = len(series)
+        apart = self._pairs.take(series, axis=0)  # (R, 2, 100)
+        apart -= recent[-2:, :rows].T[:, :, None]
+        apart *= apart
+        squares = apart[:, 0] + apart[:, 1]
+        flat = squares.reshape(-1)
+        first = np.arange(0, flat.size, PAIRS)
+        for _ in range(2):  # striking out the nearest twice is cheaper than a partition
+            flat[squares.argmin(axis=1) + first] = np.inf
+        np.sqrt(squares.min(axis=1) * 0.5, out=novelty)
+        if youngest < FIRST_READING[PAIR]:
+            novelty[age < FIRST_READING[PAIR]] = np.nan
+        slot = _PAIR_SLOT[age % len(_PAIR_SLOT)]
+        if youngest < PAIRS_FROM:
+            slot[age < PAIRS_FROM] = -1
+        due = np.flatnonzero(slot >= 0)
+        if len(due):
+            cell = series[due] * (2 * PAIRS) + slot[due]
+            self._pairs_flat[cell] = recent[-2 - PAIR_DELAY][due]
+            self._pairs_flat[cell + PAIRS] = recent[-1 - PAIR_DELAY][due]
+
+    def _activity_views(
+        self,
+        series: NDArray[np.intp],
+        age: NDArray[np.int64],
+        recent: NDArray[np.float64],
+        deviation: NDArray[np.float64],
+        values: NDArray[np.float64],
+        before: NDArray[np.float64],
+    ) -> None:
+        """Mean of the last 24 readings, mean absolute step of the last 12, and its logarithm over 48 and 100."""
+        rows, width = len(series), recent.shape[1]
+        steps = recent[1:] - recent[:-1]
+        np.abs(steps, out=steps)
+        means = np.add.reduce(recent[-48:].reshape(2, 24, width), axis=1)  # (2, R): a lag ago, now
+        step_means = np.add.reduce(steps[-24:].reshape(2, 12, width), axis=1)
+        means /= 24.0
+        step_means /= 12.0
+        before[MEAN_24], values[MEAN_24] = means[:, :rows]
+        before[STEP_12], values[STEP_12] = step_means[:, :rows]
+        logs = values[LOG_STEP_48:]
+        logs[0] = np.add.reduce(steps[-48:], axis=0)[:rows]
+        logs[1] = np.add.reduce(steps, axis=0)[:rows]
+        logs /= _LOG_LENGTHS
+        logs += CHATTER_FLOOR * deviation
+        logs += TINY
+        np.log(logs, out=logs)
+        cell = np.empty((2, rows), np.intp)
+        np.remainder(age, _LOG_LAGS[0], out=cell[0])
+        np.remainder(age, _LOG_LAGS[1], out=cell[1])
+        cell[1] += _LOG_LAGS[0]
+        cell += series * sum(_LOG_LAGS)
+        before[LOG_STEP_48:] = self._activity[cell]
+        self._activity[cell] = logs
+
+
+def _medians(window: NDArray[np.float64], age: NDArray[np.int64], youngest: int, medians: NDArray[np.float64]) -> None:
+    """Medians of the last 25, 51 and 101 readings into rows 0 to 2; `window` (R, 101) is scrambled."""
+    if youngest >= RING:
+        for row, width in enumerate(_MEDIAN_WINDOWS[:-1]):
+            part = window[:, -width:].copy()
+            part.partition(width // 2, axis=1)
+            medians[row] = part[:, width // 2]
+        window.partition(RING // 2, axis=1)
+        medians[2] = window[:, RING // 2]
+        return
+    each = np.arange(len(age))
+    for row, width in enumerate(_MEDIAN_WINDOWS):  # NaN, where no reading has been, sorts last
+        count = np.minimum(age, width)
+        part = np.sort(window[:, -width:], axis=1)
+        medians[row] = 0.5 * (part[each, (count - 1) // 2] + part[each, count // 2])
+
+
+def describe(view: int, x: float, value: float, low: float, high: float, deviation: float) -> Finding:
+    """What left its range, in the reading's own unit.
+
+    `value` is what `view` showed of the reading `x`, `low` and `high` the range it had shown before; `deviation` is the
+    mean absolute deviation of the series at that moment. low <= high and all is finite.
+    """
+    if view in (MEDIAN_25, MEDIAN_51, MEDIAN_101):
+        return Finding("value", x, x - value + low, x - value + high)
+    if view == WEEK:
+        return Finding("value for this hour of the week", x, x - value + low, x - value + high)
+    if view == LOG_RATIO:
+        scale = deviation + TINY
+        median = float(compress(np.array([x]), np.array([scale]))[0]) - value
+        return Finding("value", x, _expand(median + low, scale), _expand(median + high, scale))
+    if view == PAIR:
+        return Finding("distance of two readings in a row from all earlier ones", value, low, high)
+    if view == MEAN_24:
+        return Finding("mean of the last 24 readings", value, low, high)
+    if view == STEP_12:
+        return Finding("average change over the last 12 readings", value, low, high)
+    window = LAGS[view]
+    activity = (_activity(value, deviation), _activity(low, deviation), _activity(high, deviation))
+    return Finding(f"average change over the last {window} readings", *activity)
+
+
+def _expand(compressed: float, scale: float) -> float:
+    """The inverse of `compress`, finite for any argument."""
+    return float(np.copysign(np.expm1(min(abs(compressed), _LARGEST_LOG)) * scale, compressed))
+
+
+def _activity(logarithm: float, deviation: float) -> float:
+    """The mean absolute step behind a value of the two logarithmic activity views."""
+    return max(0.0, float(np.exp(min(logarithm, _LARGEST_LOG))) - CHATTER_FLOOR * deviation - TINY)
