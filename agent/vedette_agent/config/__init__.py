@@ -5,12 +5,11 @@
 Everything wrong with it is reported together, by file, line and key, as a `ConfigError`.
 """
 
-from vedette_agent.config.load import DEFAULT_PATH, load
+from vedette_agent.config.load import load
 from vedette_agent.config.models import Broker, Config, Gateway, Limits, OutboxLimits, Stream, TimePolicy
 from vedette_agent.config.problems import ConfigError, Problem
 
 __all__ = [
-    "DEFAULT_PATH",
     "Broker",
     "Config",
     "ConfigError",

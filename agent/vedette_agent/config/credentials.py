@@ -20,36 +20,45 @@ MAX_PASSWORD_BYTES = 65_535
 _CREDENTIALS = "CREDENTIALS_DIRECTORY"
 
 
-def read_password(
-    path: KeyPath, table: Mapping[str, Any], environment: Mapping[str, str], findings: Findings
-) -> str | None:
-    """The password that the broker table at `path` names in one of three ways; None without, or if it cannot be had."""
-    given = [key for key in PASSWORD_KEYS if key in table]
-    if len(given) > 1:
-        findings.add((*path, given[1]), f"{choices(given)}: only one may name the password, remove the others")
+class PasswordReader:
+    """Reads the passwords that broker tables name; what is wrong with them goes to the findings."""
+
+    def __init__(self, environment: Mapping[str, str], findings: Findings, *, outside_service: bool) -> None:
+        self._folder = environment.get(_CREDENTIALS)
+        self._findings = findings
+        self._outside_service = outside_service
+
+    def read(self, path: KeyPath, table: Mapping[str, Any]) -> str | None:
+        """The password that the broker table at `path` names in one of three ways; None if it is not to be had."""
+        given = [key for key in PASSWORD_KEYS if key in table]
+        if len(given) > 1:
+            self._findings.add((*path, given[1]), f"only one of {choices(given)} may be given, remove the others")
+            return None
+        if not given or not isinstance(table[given[0]], (str, Path)):
+            return None
+        key = given[0]
+        if "username" not in table:
+            self._findings.add((*path, key), "a password needs a username, add one to this table")
+        if key == "password":
+            return str(table[key])
+        if key == "password_file":
+            return _from_file((*path, key), Path(table[key]), self._findings, warn_if_public=True)
+        return self._credential((*path, key), str(table[key]))
+
+    def _credential(self, path: KeyPath, name: str) -> str | None:
+        if "/" in name or name in ("", ".", ".."):
+            self._findings.add(path, f'"{name}" is no name of a credential, use the one in LoadCredential=NAME:FILE')
+        elif self._folder:
+            return _from_file(path, Path(self._folder) / name, self._findings, warn_if_public=False)
+        elif self._outside_service:
+            self._findings.warn(path, "systemd hands this credential to the service only: not checked here")
+        else:
+            self._findings.add(
+                path,
+                f"there are no systemd credentials here ({_CREDENTIALS} is not set): put LoadCredential={name}:FILE "
+                "into the unit and start the agent with systemctl, or use password_file",
+            )
         return None
-    if not given or not isinstance(table[given[0]], (str, Path)):
-        return None
-    key = given[0]
-    if "username" not in table:
-        findings.add((*path, key), "a password needs a username, add one to this table")
-    if key == "password":
-        return str(table[key])
-    if key == "password_file":
-        return _from_file((*path, key), Path(table[key]), findings, warn_if_public=True)
-    folder = environment.get(_CREDENTIALS)
-    name = str(table[key])
-    if not folder:
-        findings.add(
-            (*path, key),
-            f"there are no systemd credentials here ({_CREDENTIALS} is not set): put LoadCredential={name}:FILE into "
-            "the unit and start the agent with systemctl, or use password_file",
-        )
-        return None
-    if "/" in name or name in ("", ".", ".."):
-        findings.add((*path, key), f'"{name}" is no name of a credential, use the one in LoadCredential=NAME:FILE')
-        return None
-    return _from_file((*path, key), Path(folder) / name, findings, warn_if_public=False)
 
 
 def check_tls(path: KeyPath, table: Mapping[str, Any], findings: Findings) -> None:

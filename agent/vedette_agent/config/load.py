@@ -9,7 +9,7 @@ import tomli
 from pydantic import SecretStr
 
 from vedette_agent.config.checks import check_brokers, check_streams
-from vedette_agent.config.credentials import PASSWORD_KEYS, check_tls, read_password
+from vedette_agent.config.credentials import PASSWORD_KEYS, PasswordReader, check_tls
 from vedette_agent.config.environment import overrides, substitute
 from vedette_agent.config.lines import key_lines
 from vedette_agent.config.models import Broker, Config, Gateway, Limits, OutboxLimits, Stream, TimePolicy
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from vedette_agent.config.problems import KeyPath
 
-DEFAULT_PATH = Path("/etc/vedette/agent.toml")
 MAX_FILE_BYTES = 2**20
 
 _SECTIONS: dict[str, type[BaseModel]] = {
@@ -49,10 +48,11 @@ _MISSING = {
 }
 
 
-def load(path: Path, environment: Mapping[str, str]) -> Config:
+def load(path: Path, environment: Mapping[str, str], *, outside_service: bool = False) -> Config:
     """Read and check a configuration.
 
-    Relative paths in it start at its own folder.
+    Relative paths in it start at its own folder. With `outside_service`, for commands that a person runs beside the
+    service, a password that systemd hands to the service alone is warned of instead of missed.
 
     Raises:
         ConfigError: the file cannot be read, is not TOML, or says what cannot be; all problems at once.
@@ -61,7 +61,7 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
     try:
         document = tomli.loads(text)
         lines = key_lines(text)
-        return _check(path, document, lines, environment)
+        return _check(path, document, lines, environment, outside_service)
     except tomli.TOMLDecodeError as error:
         message = f"column {error.colno}: {error.msg}; nothing else could be checked until this is put right"
         raise ConfigError([Problem(str(path), error.lineno, "", message)]) from None
@@ -71,7 +71,11 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
 
 
 def _check(
-    path: Path, document: dict[str, Any], lines: Mapping[KeyPath, int], environment: Mapping[str, str]
+    path: Path,
+    document: dict[str, Any],
+    lines: Mapping[KeyPath, int],
+    environment: Mapping[str, str],
+    outside_service: bool,
 ) -> Config:
     variables: dict[KeyPath, str] = {}
     findings = Findings(path, lines, variables)
@@ -88,8 +92,9 @@ def _check(
 
     gateway_table = document.get("gateway")
     gateway_id = gateway_table.get("id") if isinstance(gateway_table, dict) else None
-    devices = _broker("devices", f"vedette-{gateway_id}", document, environment, findings)
-    hub = _broker("hub", str(gateway_id), document, environment, findings)
+    passwords = PasswordReader(environment, findings, outside_service=outside_service)
+    devices = _broker("devices", f"vedette-{gateway_id}", document, passwords, findings)
+    hub = _broker("hub", str(gateway_id), document, passwords, findings)
     gateway = validated(Gateway, ("gateway",), document["gateway"], findings) if "gateway" in document else None
     time = validated(TimePolicy, ("time",), document.get("time", {}), findings)
     limits = validated(Limits, ("limits",), document.get("limits", {}), findings)
@@ -185,14 +190,14 @@ def _broker(
     section: str,
     default_client_id: str,
     document: Mapping[str, Any],
-    environment: Mapping[str, str],
+    passwords: PasswordReader,
     findings: Findings,
 ) -> Broker | None:
     if section not in document:
         return None
     table = document[section]
     if isinstance(table, dict):
-        password = read_password((section,), table, environment, findings)
+        password = passwords.read((section,), table)
         check_tls((section,), table, findings)
         table = {"client_id": table.get("username", default_client_id)} | table
         if isinstance(table.get("password"), str) or password is not None:

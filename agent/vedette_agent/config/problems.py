@@ -36,7 +36,9 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return ": ".join(part for part in (place, self.key, self.message) if part)
+        text = ": ".join(part for part in (place, self.key, self.message) if part)
+        # One problem is one line, and a terminal obeys nothing that stands in a configuration.
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class ConfigError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import re
 from pathlib import Path
@@ -31,7 +32,7 @@ def describe(value: object) -> str:
         case bool():
             return str(value).lower()
         case str():
-            return f'"{value[:57]}..."' if len(value) > 60 else f'"{value}"'
+            return json.dumps(value if len(value) <= 60 else f"{value[:57]}...", ensure_ascii=False)
         case list() | tuple():
             return "a list"
         case dict():
