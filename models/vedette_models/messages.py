@@ -35,7 +35,7 @@ class ChannelReason(msgspec.Struct, frozen=True, omit_defaults=True):
     """Usual range of what was looked at, lower end."""
     high: float
     share: float
-    """Share of the score, 0 to 1; the shares of an alert add up to 1."""
+    """Share of the score, 0 to 1; an alert names the channels with the largest."""
     aspect: str = "value"
     """What was looked at: the value itself, or for example `mean of the last 24 readings`."""
     unit: str = ""
@@ -81,8 +81,6 @@ class DeclaredLoss(msgspec.Struct, frozen=True):
     epoch: str
     first: int
     last: int
-    rows: int
-    """How many of them were still undelivered."""
     reason: str
 
 

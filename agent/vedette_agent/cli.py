@@ -1,0 +1,20 @@
+"""`vedette-agent`: the command line, put together from `vedette_agent.commands`."""
+
+from __future__ import annotations
+
+import click
+
+from vedette_agent.commands.config import config
+from vedette_agent.commands.replay import replay
+from vedette_agent.commands.run import run
+from vedette_agent.commands.state import forget, outbox, status, test_alert
+from vedette_agent.commands.version import version
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Watch devices from the gateway nearest to them."""
+
+
+for command in (run, config, replay, status, outbox, test_alert, forget, version):
+    main.add_command(command)

@@ -1,0 +1,92 @@
+"""`vedette-agent replay`: what would Vedette have said of this history?"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vedette_agent.commands.options import config_option, load_or_exit
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from vedette_agent.replay import Replay
+
+
+@click.command()
+@config_option
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write time,device,score,alert; else to stdout.")
+@click.option("--profile", help="Profile of the file's devices; else the one whose channels fit best.")
+@click.option("--device", default=None, help="Device of a file without a device column; else the file's name.")
+@click.option("--time-column", help="Else time, timestamp, ts, datetime or date.")
+@click.option("--device-column", help="Else device, where there is one.")
+@click.argument("source", metavar="INPUT.csv", type=click.Path(path_type=Path))
+def replay(
+    config_path: Path,
+    out: Path | None,
+    profile: str | None,
+    device: str | None,
+    time_column: str | None,
+    device_column: str | None,
+    source: Path,
+) -> None:
+    """Run a CSV file through the stages of the live agent, in order, without a broker.
+
+    Writes one line per reading (time,device,score,alert: a score of 1 and more is anomalous, alert is 1 where one is
+    raised), the alerts in words, and a JSON summary as the last line.
+    """
+    from vedette_agent.replay import Replay, ReplayError, open_input
+
+    config = load_or_exit(config_path)
+    try:
+        with open_input(source) as file:
+            run = Replay(
+                config,
+                file,
+                profile=profile,
+                device=device or source.stem,
+                time_column=time_column,
+                device_column=device_column,
+            )
+            for note in run.layout.notes:
+                click.echo(f"note: {note}", err=True)
+            if out is None:
+                _write(run, sys.stdout)
+            else:
+                with out.open("w", newline="", encoding="utf-8") as scores:
+                    _write(run, scores)
+    except (ReplayError, csv.Error, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{source}: {error}") from None
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+    for problem in run.summary.problems:
+        click.echo(f"skipped {problem}", err=True)
+    if run.summary.skipped > len(run.summary.problems):
+        click.echo(f"skipped {run.summary.skipped - len(run.summary.problems)} more lines", err=True)
+    click.echo(json.dumps(run.summary.as_json()))
+    if run.summary.readings == 0:
+        sys.exit(1)
+
+
+def _write(run: Replay, scores: TextIO) -> None:
+    writer = csv.writer(scores, lineterminator="\n")
+    writer.writerow(("time", "device", "score", "alert"))
+    said = run.events
+    for reading in run.run():
+        if run.events is not said:
+            said = run.events
+            for event in said:
+                if event.revision == 1:
+                    click.echo(f"{_when(event.opened)}  {event.severity:8}  {event.device}: {event.reason}", err=True)
+        writer.writerow((reading.time, reading.device, format(reading.score, ".6g"), int(reading.raised)))
+
+
+def _when(time: float) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(time, UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")

@@ -1,0 +1,427 @@
+"""Outbox: what must not be lost, in SQLite, until every sink has it.
+
+One transaction commits what a batch of readings caused: alert events, the state of the alerts behind them, dead
+letters, and what
+a redelivery of its messages would look like. A row's id is gateway / epoch / class / sequence: the epoch is new and
+random at every
+start, so that a restored or cloned database cannot reuse ids, and the sequence is one per class and has no gaps but
+declared ones.
+
+The box is bounded. At the limit the oldest rows of the least important class make room, and what was still
+undelivered among them
+becomes a declared loss, which the hub is told.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlite_utils import Database
+
+from vedette_agent.delivery.schema import migrations
+from vedette_agent.reading.message import SettledKey
+from vedette_models import messages, topics
+from vedette_models.messages import PRIORITIES, Alert, DeclaredLoss, Priority, Receipt, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from vedette_agent.config import OutboxLimits
+
+logger = logging.getLogger(__name__)
+
+EVICT_SHARE = 0.02
+"""How much of a full box is emptied at once, so that a storm does not evict at every row."""
+LOSSES_PER_REPORT = 100
+LOSSES_KEPT = 1_000
+PAGE_BYTES = 4096
+_RANK: dict[Priority, int] = {name: rank for rank, name in enumerate(PRIORITIES)}
+
+
+class OutboxError(Exception):
+    """The database cannot do what it must: says what, where, and what to do."""
+
+
+class AlertStateRow(NamedTuple):
+    """State of one kind of alert on one device; an empty body: forget it."""
+
+    profile: str
+    device: str
+    kind: str
+    body: bytes
+
+
+class DeadLetterRow(NamedTuple):
+    """A message that could not be scored, with the beginning of its payload."""
+
+    time: float
+    topic: str
+    reason: str
+    detail: str
+    sample: bytes
+
+
+class Effects(NamedTuple):
+    """What a batch caused that must be durable before it is acknowledged."""
+
+    alerts: Sequence[Alert] = ()
+    states: Sequence[AlertStateRow] = ()
+    dead_letters: Sequence[DeadLetterRow] = ()
+    settled: Sequence[SettledKey] = ()
+
+
+class PendingRow(NamedTuple):
+    """A row on its way to a sink."""
+
+    id: int
+    priority: Priority
+    epoch: str
+    sequence: int
+    topic: str | None
+    body: bytes
+
+
+class Stats(NamedTuple):
+    """How full the box is."""
+
+    rows: int
+    bytes: int
+    oldest: float | None
+    """When the oldest row was written, seconds since 1970."""
+    lost: int
+    """Rows given up before the hub had them, as far back as this database remembers."""
+    dead_letters: int
+
+
+class Request(NamedTuple):
+    """What another process asks of the running agent."""
+
+    id: int
+    verb: str
+    argument: str
+
+
+class Outbox:
+    """The agent's database. Used by one thread at a time; other processes may open it beside us."""
+
+    def __init__(
+        self,
+        path: Path,
+        gateway: str,
+        limits: OutboxLimits,
+        *,
+        to_hub: bool,
+        dead_letters: int = 1_000,
+        settled_keys: int = 1_024,
+    ) -> None:
+        self.path, self.gateway, self.limits = path, gateway, limits
+        self._settled_keys = settled_keys
+        self.epoch = secrets.token_hex(6)
+        self._to_hub, self._dead_letters = to_hub, dead_letters
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA journal_size_limit = {8 * 1024 * 1024}")
+            connection.execute(f"PRAGMA max_page_count = {(2 * limits.max_bytes + 64 * 1024 * 1024) // PAGE_BYTES}")
+            self._db = Database(connection)
+            migrations.apply(self._db)
+        except sqlite3.DatabaseError as error:
+            raise OutboxError(f"{path}: {error}; if the file is damaged, move it away and start again") from error
+        except OSError as error:
+            raise OutboxError(
+                f"{path}: {error.strerror or error}; the agent must be able to write its state_dir"
+            ) from error
+        self._conn: sqlite3.Connection = self._db.conn
+        self._next: dict[Priority, int] = dict.fromkeys(PRIORITIES, 1)
+        self._number = self._scalar("SELECT coalesce(max(number), 0) FROM settled")
+        self._rows = self._bytes = 0
+        self.refresh()
+
+    def close(self) -> None:
+        """Close the database; everything committed is on disk."""
+        self._conn.close()
+
+    def refresh(self) -> None:
+        """Count rows again, since other processes write too."""
+        self._rows, self._bytes = self._conn.execute(
+            "SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox"
+        ).fetchone()
+
+    def changed_elsewhere(self) -> int:
+        """A number that changes when another process has written to the database."""
+        return self._scalar("PRAGMA data_version")
+
+    # ---------------------------------------------------------------- commit
+
+    def commit(self, effects: Effects, now: float) -> None:
+        """Make everything a batch caused durable, in one transaction.
+
+        Raises:
+            OutboxError: nothing was committed.
+        """
+        with self._transaction("commit a batch"):
+            for alert in effects.alerts:
+                body = messages.to_bytes(alert)
+                topic = topics.device_alert(self.gateway, alert.device, alert.kind)
+                self._append("alerts", body, now, topic=topic)
+                self._conn.execute("INSERT INTO history (body) VALUES (?)", (body,))
+            if effects.alerts:
+                self._trim("history", self.limits.history_rows)
+            self._conn.executemany(
+                "INSERT OR REPLACE INTO alert_state (profile, device, kind, body) VALUES (?, ?, ?, ?)",
+                [row for row in effects.states if row.body],
+            )
+            self._conn.executemany(
+                "DELETE FROM alert_state WHERE profile = ? AND device = ? AND kind = ?",
+                [row[:3] for row in effects.states if not row.body],
+            )
+            if effects.dead_letters:
+                self._conn.executemany(
+                    "INSERT INTO dead_letter (time, topic, reason, detail, sample) VALUES (?, ?, ?, ?, ?)",
+                    effects.dead_letters,
+                )
+                self._trim("dead_letter", self._dead_letters)
+            self._remember(effects.settled)
+
+    def _append(self, priority: Priority, body: bytes, now: float, *, topic: str | None = None) -> int:
+        self._make_room(len(body))
+        sequence = self._next[priority]
+        cursor = self._conn.execute(
+            "INSERT INTO outbox (priority, epoch, sequence, written, topic, body, local_done, hub_done) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (_RANK[priority], self.epoch, sequence, now, topic, body, topic is None, not self._to_hub),
+        )
+        self._next[priority] = sequence + 1
+        self._rows += 1
+        self._bytes += len(body)
+        return int(cursor.lastrowid or 0)
+
+    def _remember(self, keys: Sequence[SettledKey]) -> None:
+        """Keep the newest keys: a broker sends again no more than it may have in flight."""
+        if not keys:
+            return
+        first = self._number + 1
+        self._number += len(keys)
+        self._conn.executemany(
+            "INSERT OR REPLACE INTO settled (packet_id, digest, number) VALUES (?, ?, ?)",
+            [(*key, number) for number, key in enumerate(keys, first)],
+        )
+        self._conn.execute("DELETE FROM settled WHERE number <= ?", (self._number - self._settled_keys,))
+
+    def _trim(self, table: str, keep: int) -> None:
+        self._conn.execute(f"DELETE FROM {table} WHERE id <= (SELECT max(id) FROM {table}) - ?", (keep,))
+
+    def _make_room(self, body_bytes: int) -> None:
+        """At the limit, give up the oldest rows of the least important class and declare what was undelivered."""
+        if self._rows + 1 <= self.limits.max_rows and self._bytes + body_bytes <= self.limits.max_bytes:
+            return
+        rows_to_go = max(1, int(self._rows * EVICT_SHARE))
+        bytes_to_go = self._bytes + body_bytes - self.limits.max_bytes
+        victims = self._conn.execute(
+            "SELECT id, priority, epoch, sequence, hub_done, length(body) FROM outbox "
+            "ORDER BY priority DESC, id LIMIT ?",
+            (max(rows_to_go, 1_000 if bytes_to_go > 0 else rows_to_go),),
+        ).fetchall()
+        for row_id, rank, epoch, sequence, hub_done, size in victims:
+            if rows_to_go <= 0 and bytes_to_go <= 0:
+                break
+            self._conn.execute("DELETE FROM outbox WHERE id = ?", (row_id,))
+            # what this row itself declared must be declared by another
+            self._conn.execute("UPDATE loss SET reported_by = NULL WHERE reported_by = ?", (row_id,))
+            if not hub_done:
+                self._declare(rank, epoch, sequence, reason="outbox full")
+            rows_to_go, bytes_to_go = rows_to_go - 1, bytes_to_go - size
+            self._rows, self._bytes = self._rows - 1, self._bytes - size
+
+    def _declare(self, rank: int, epoch: str, sequence: int, *, reason: str) -> None:
+        grown = self._conn.execute(
+            "UPDATE loss SET last = last + 1 "
+            "WHERE priority = ? AND epoch = ? AND last = ? AND reason = ? AND reported_by IS NULL",
+            (rank, epoch, sequence - 1, reason),
+        )
+        if grown.rowcount == 0:
+            self._conn.execute(
+                "INSERT INTO loss (priority, epoch, first, last, reason) VALUES (?, ?, ?, ?, ?)",
+                (rank, epoch, sequence, sequence, reason),
+            )
+
+    # -------------------------------------------------------------- delivery
+
+    def pending_local(self, limit: int) -> list[PendingRow]:
+        """The oldest alert events that the devices' broker does not have yet."""
+        return self._pending("local_done = 0 ORDER BY id", limit)
+
+    def pending_hub(self, limit: int) -> list[PendingRow]:
+        """The oldest rows that the hub has not receipted, alerts first."""
+        return self._pending("hub_done = 0 ORDER BY priority, id", limit)
+
+    def _pending(self, where: str, limit: int) -> list[PendingRow]:
+        rows = self._conn.execute(
+            f"SELECT id, priority, epoch, sequence, topic, body FROM outbox WHERE {where} LIMIT ?",
+            (limit,),
+        )
+        return [PendingRow(r[0], PRIORITIES[r[1]], *r[2:]) for r in rows]
+
+    def local_done(self, ids: Sequence[int]) -> None:
+        """The devices' broker has these rows."""
+        with self._transaction("note what the devices' broker has"):
+            self._conn.executemany("UPDATE outbox SET local_done = 1 WHERE id = ?", [(i,) for i in ids])
+            self._delete_done()
+
+    def apply(self, receipt: Receipt) -> int:
+        """Delete what the hub has committed and no other sink waits for; return how many rows the hub newly has."""
+        receipted = 0
+        with self._transaction("apply a receipt"):
+            for done in receipt.committed:
+                key = (_RANK[done.priority], done.epoch)
+                receipted += self._conn.execute(
+                    "UPDATE outbox SET hub_done = 1 "
+                    "WHERE priority = ? AND epoch = ? AND sequence <= ? AND hub_done = 0",
+                    (*key, done.through),
+                ).rowcount
+                receipted += self._conn.executemany(
+                    "UPDATE outbox SET hub_done = 1 WHERE priority = ? AND epoch = ? AND sequence = ? AND hub_done = 0",
+                    [(*key, sequence) for sequence in done.also],
+                ).rowcount
+            self._delete_done()
+        return receipted
+
+    def _delete_done(self) -> None:
+        done = "FROM outbox WHERE local_done = 1 AND hub_done = 1"
+        rows, size = self._conn.execute(f"SELECT count(*), coalesce(sum(length(body)), 0) {done}").fetchone()
+        if rows:
+            # a declared loss has reached the hub with the report that carried it; the newest are kept for the operator
+            self._conn.execute(f"UPDATE loss SET reported_by = 0 WHERE reported_by IN (SELECT id {done})")
+            self._conn.execute(
+                "DELETE FROM loss WHERE reported_by = 0 AND rowid <= (SELECT max(rowid) FROM loss) - ?", (LOSSES_KEPT,)
+            )
+            self._conn.execute(f"DELETE {done}")
+            self._rows, self._bytes = self._rows - rows, self._bytes - size
+
+    def declare_losses(self, now: float) -> None:
+        """Put losses that no report carries yet into reports."""
+        while unreported := self._conn.execute(
+            "SELECT rowid, priority, epoch, first, last, reason FROM loss WHERE reported_by IS NULL LIMIT ?",
+            (LOSSES_PER_REPORT,),
+        ).fetchall():
+            losses = tuple(DeclaredLoss(PRIORITIES[row[1]], *row[2:]) for row in unreported)
+            with self._transaction("declare losses"):
+                report = self._append("reports", messages.to_bytes(Report(now, losses)), now)
+                self._conn.executemany(
+                    "UPDATE loss SET reported_by = ? WHERE rowid = ?", [(report, row[0]) for row in unreported]
+                )
+
+    # ------------------------------------------------------ what is remembered
+
+    def settled_keys(self) -> list[SettledKey]:
+        """What redeliveries of the newest committed batches would look like."""
+        return [SettledKey(*row) for row in self._conn.execute("SELECT packet_id, digest FROM settled ORDER BY number")]
+
+    def alert_states(self) -> list[AlertStateRow]:
+        """The state of every device's alerts."""
+        return [
+            AlertStateRow(*row) for row in self._conn.execute("SELECT profile, device, kind, body FROM alert_state")
+        ]
+
+    def filters(self) -> list[str]:
+        """The topic filters last subscribed."""
+        return [row[0] for row in self._conn.execute("SELECT filter FROM subscription")]
+
+    def set_filters(self, filters: Sequence[str]) -> None:
+        """Remember the topic filters subscribed now."""
+        if sorted(filters) == sorted(self.filters()):
+            return
+        with self._transaction("remember the subscription"):
+            self._conn.execute("DELETE FROM subscription")
+            self._conn.executemany("INSERT INTO subscription (filter) VALUES (?)", [(f,) for f in filters])
+
+    def history(self, limit: int) -> list[Alert]:
+        """The newest alert events, newest first."""
+        rows = self._conn.execute("SELECT body FROM history ORDER BY id DESC LIMIT ?", (limit,))
+        return [messages.from_bytes(Alert, row[0]) for row in rows]
+
+    def dead_letters(self, limit: int) -> list[DeadLetterRow]:
+        """The newest dead letters, newest first."""
+        rows = self._conn.execute(
+            "SELECT time, topic, reason, detail, sample FROM dead_letter ORDER BY id DESC LIMIT ?", (limit,)
+        )
+        return [DeadLetterRow(*row) for row in rows]
+
+    def stats(self) -> Stats:
+        """How full the box is."""
+        self.refresh()
+        oldest = self._conn.execute("SELECT min(written) FROM outbox").fetchone()[0]
+        lost = self._scalar("SELECT coalesce(sum(last - first + 1), 0) FROM loss")
+        return Stats(self._rows, self._bytes, oldest, lost, self._scalar("SELECT count(*) FROM dead_letter"))
+
+    # ------------------------------------------------- asked by other processes
+
+    def ask(self, verb: str, argument: str, now: float) -> int:
+        """Leave a request for the running agent; return its id."""
+        with self._transaction("leave a request"):
+            cursor = self._conn.execute(
+                "INSERT INTO request (verb, argument, asked) VALUES (?, ?, ?)", (verb, argument, now)
+            )
+        return int(cursor.lastrowid or 0)
+
+    def requests(self) -> list[Request]:
+        """Requests that wait for an answer."""
+        return [
+            Request(*r)
+            for r in self._conn.execute("SELECT id, verb, argument FROM request WHERE answer IS NULL ORDER BY id")
+        ]
+
+    def answer(self, request: int, text: str) -> None:
+        """Answer a request; old answers are dropped."""
+        with self._transaction("answer a request"):
+            self._conn.execute("UPDATE request SET answer = ? WHERE id = ?", (text, request))
+            self._trim("request", 100)
+
+    def answer_of(self, request: int) -> str | None:
+        """The answer to a request, or None while there is none."""
+        row = self._conn.execute("SELECT answer FROM request WHERE id = ?", (request,)).fetchone()
+        return row[0] if row else None
+
+    def has_rows_of(self, epoch: str) -> tuple[int, int]:
+        """(rows the devices' broker lacks, rows the hub has not receipted) of one epoch."""
+        row = self._conn.execute(
+            "SELECT coalesce(sum(local_done = 0), 0), coalesce(sum(hub_done = 0), 0) FROM outbox WHERE epoch = ?",
+            (epoch,),
+        ).fetchone()
+        return int(row[0]), int(row[1])
+
+    # ------------------------------------------------------------------------
+
+    def _scalar(self, statement: str) -> int:
+        return int(self._conn.execute(statement).fetchone()[0])
+
+    @contextmanager
+    def _transaction(self, what: str) -> Iterator[None]:
+        """All or nothing, in memory too: a failed transaction leaves counters and sequences as they were."""
+        before = dict(self._next), self._rows, self._bytes, self._number
+        try:
+            with self._db.atomic():
+                yield
+        except BaseException as error:
+            self._next, self._rows, self._bytes, self._number = before
+            if isinstance(error, sqlite3.Error):
+                raise OutboxError(f"{self.path}: cannot {what}: {error}; {_hint(error)}") from error
+            raise
+
+
+def _hint(error: sqlite3.Error) -> str:
+    text = str(error)
+    if "full" in text:
+        return "free space on its disk; nothing is acknowledged until it can be written"
+    if "locked" in text:
+        return "another process holds it for too long"
+    if "readonly" in text or "unable to open" in text:
+        return "the agent must be able to write its state_dir"
+    return "if the file is damaged, move it away and start again"

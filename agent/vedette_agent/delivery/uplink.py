@@ -1,0 +1,170 @@
+"""Uplink: outbox → hub over MQTT; receipts back.
+
+Rows go up until the hub says that it has committed them; a PUBACK means nothing, since a broker is not the system of
+record.
+After a silence they are sent again, less and less often while the hub does not answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from vedette_agent.connection import Connection, NotConnected, Will
+from vedette_models import messages, topics
+from vedette_models.messages import Delivery, MessageError, Receipt, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from vedette_agent.config import Broker
+    from vedette_agent.delivery.database_thread import DatabaseThread
+    from vedette_agent.delivery.outbox import Outbox, PendingRow
+    from vedette_agent.reading.message import Message
+
+logger = logging.getLogger(__name__)
+
+WINDOW = 1_000
+"""Rows on their way at once."""
+ROWS_PER_DELIVERY = 100
+BYTES_PER_DELIVERY = messages.MAX_BYTES // 2
+RESEND_FIRST, RESEND_LONGEST = 15.0, 600.0
+RECEIPTS_WAITING = 1_000
+"""Receipts kept until they are applied; what is dropped comes again after a resend."""
+
+
+def deliveries(rows: Sequence[PendingRow]) -> Iterator[tuple[str, Delivery]]:
+    """(class, message) pairs that carry these rows in their order, each within the limits of a message."""
+    for priority, group in groupby(rows, key=lambda row: row.priority):
+        part: list[Row] = []
+        size = 0
+        for row in group:
+            if part and (len(part) >= ROWS_PER_DELIVERY or size + len(row.body) > BYTES_PER_DELIVERY):
+                yield priority, Delivery(tuple(part))
+                part, size = [], 0
+            part.append(Row(row.epoch, row.sequence, msgspec.Raw(row.body)))
+            size += len(row.body)
+        if part:
+            yield priority, Delivery(tuple(part))
+
+
+class Uplink:
+    """The hub's broker."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        gateway: str,
+        outbox: Outbox,
+        database: DatabaseThread,
+        *,
+        will: Will,
+        on_connected: Callable[[], None],
+    ) -> None:
+        self.gateway = gateway
+        self.connection = Connection("hub", broker, self, will)
+        self._outbox, self._database = outbox, database
+        self._on_connected = on_connected
+        self._wake = asyncio.Event()
+        self._sent: dict[int, float] = {}
+        """When each row on its way was sent last, by row id."""
+        self._receipts: list[Receipt] = []
+        self._resend = RESEND_FIRST
+        self.last_receipt: float | None = None
+        """When the hub last receipted something, seconds since 1970."""
+
+    def wake(self) -> None:
+        """There may be something to send."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.connection.run(), name="hub connection")
+            group.create_task(self._deliver(), name="uplink")
+
+    async def _deliver(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(RESEND_FIRST / 3):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            await self._apply_receipts()
+            if self.connection.up:
+                try:
+                    await self._send_due()
+                except NotConnected as error:
+                    logger.debug("uplink: %s", error)
+
+    async def _apply_receipts(self) -> None:
+        taken, self._receipts = self._receipts, []
+        if not taken:
+            return
+        merged = Receipt(tuple(done for receipt in taken for done in receipt.committed))
+        if await self._database(self._outbox.apply, merged):
+            self.last_receipt = time.time()
+            self._resend = RESEND_FIRST
+            self._wake.set()
+
+    async def _send_due(self) -> None:
+        now = time.monotonic()
+        await self._database(self._outbox.declare_losses, time.time())
+        rows = await self._database(self._outbox.pending_hub, WINDOW)
+        self._sent = {row.id: self._sent[row.id] for row in rows if row.id in self._sent}
+        due = [row for row in rows if now - self._sent.get(row.id, float("-inf")) > self._resend]
+        if any(row.id in self._sent for row in due):
+            self._resend = min(2 * self._resend, RESEND_LONGEST)
+            logger.warning(
+                "hub: %d rows without a receipt are sent again; is the hub running? (next try after %.0f s)",
+                len(due),
+                self._resend,
+            )
+        for priority, delivery in deliveries(due):
+            topic = topics.gateway_up(self.gateway, priority)
+            await self.connection.publish(topic, messages.to_bytes(delivery))
+        sent = time.monotonic()
+        self._sent.update((row.id, sent) for row in due)
+
+    # ---------------------------------------------------------- connection's listener
+
+    def connected(self, session_present: bool) -> None:
+        """Listen for receipts, and send again what has none."""
+        self._sent.clear()
+        self._resend = RESEND_FIRST
+        self._subscribing = asyncio.get_running_loop().create_task(self._subscribe(), name="subscribe to receipts")
+
+    async def _subscribe(self) -> None:
+        try:
+            await self.connection.subscribe([topics.gateway_down(self.gateway, "receipts")])
+        except NotConnected as error:
+            logger.error("%s", error)
+            self.connection.problem = str(error)
+            return
+        self._on_connected()
+        self._wake.set()
+
+    def disconnected(self) -> None:
+        """What was on its way may be lost: it is sent again."""
+
+    def received(self, message: Message) -> None:
+        """A receipt."""
+        if message.packet_id:
+            self.connection.acknowledge([message.packet_id], self.connection.generation)
+        try:
+            receipt = messages.from_bytes(Receipt, message.payload)
+        except MessageError as error:
+            logger.warning("hub: unusable message on %s: %s", message.topic, error)
+            return
+        if len(self._receipts) < RECEIPTS_WAITING:
+            self._receipts.append(receipt)
+        self._wake.set()
+
+    def drained(self) -> None:
+        """Nothing to do: receipts are applied as they come."""

@@ -1,0 +1,21 @@
+"""Where log lines go and what they look like."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+TEXT = "%(asctime)s %(levelname)-7s %(message)s"
+FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+def configure(level: str, form: str) -> None:
+    """Log to stderr, as text for people or as `json` for machines."""
+    handler = logging.StreamHandler(sys.stderr)
+    if form == "json":
+        from pythonjsonlogger.json import JsonFormatter
+
+        handler.setFormatter(JsonFormatter(FIELDS))
+    else:
+        handler.setFormatter(logging.Formatter(TEXT))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

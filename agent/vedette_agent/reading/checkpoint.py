@@ -1,0 +1,111 @@
+"""Checkpoint: what the detectors of a profile have learnt, on disk, so that a restart resumes.
+
+One `.npz` file per profile, of plain arrays, written to a temporary name, synced and renamed: a power cut leaves the
+old one or
+the new one. A file that cannot be used is set aside and said; the detectors then learn anew.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import zipfile
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used: says why."""
+
+
+class Checkpoint(NamedTuple):
+    """State of one profile at one moment."""
+
+    time: float
+    """When it was taken, seconds since 1970."""
+    channels: tuple[str, ...]
+    devices: tuple[str | None, ...]
+    """Device of every row; None where free."""
+    detectors: Mapping[str, Mapping[str, NDArray[np.generic]]]
+    """Arrays by detector and name."""
+
+
+def path_of(folder: Path, profile: str) -> Path:
+    """Where the checkpoint of a profile is kept."""
+    return folder / f"{quote(profile, safe='')}.npz"
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, durable when this returns.
+
+    Raises:
+        OSError: the old one is still there.
+    """
+    about = {
+        "format": FORMAT,
+        "time": checkpoint.time,
+        "channels": checkpoint.channels,
+        "devices": checkpoint.devices,
+    }
+    arrays: dict[str, NDArray[np.generic]] = {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
+    for detector, state in checkpoint.detectors.items():
+        for name, array in state.items():
+            arrays[f"{detector}/{name}"] = array
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    with temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def load(path: Path) -> Checkpoint | None:
+    """The checkpoint at `path`; None where there is none.
+
+    Raises:
+        CheckpointError: the file is damaged or of a format this version does not read.
+    """
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            about = json.loads(bytes(file["about"]))
+            detectors: dict[str, dict[str, NDArray[np.generic]]] = {}
+            for key in file.files:
+                detector, _, name = key.partition("/")
+                if name:
+                    detectors.setdefault(detector, {})[name] = file[key]
+            form = about["format"]
+            read = Checkpoint(float(about["time"]), tuple(about["channels"]), tuple(about["devices"]), detectors)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path}: damaged ({type(error).__name__}: {error})") from error
+    if form != FORMAT:
+        raise CheckpointError(f"{path}: format {form}, this version reads {FORMAT}")
+    return read
+
+
+def set_aside(path: Path) -> None:
+    """Keep an unusable checkpoint for whoever wants to look at it, and make room for a new one."""
+    try:
+        path.replace(path.with_suffix(".unusable"))
+    except OSError as error:
+        logger.warning("%s: %s", path, error)

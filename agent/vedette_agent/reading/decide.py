@@ -1,0 +1,319 @@
+"""Decide: verdicts → alert events, by severity, hysteresis, cooldown and rate limit. Pure: time is the readings' own.
+
+An alert opens with the first reading at or above the threshold, rises in severity as the score does, and clears after
+`clear_after` quiet readings in a row. Cooldown and rate limit hold back what would open next; what was held back is
+counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+import numpy as np
+
+from vedette_agent.reading import reason
+from vedette_models.messages import SEVERITIES, Alert, ChannelReason, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from vedette_agent.reading.devices import DeviceTable
+    from vedette_agent.reading.pipeline import Verdicts
+    from vedette_models.profile import Decisions, Profile
+
+ANOMALY, IMPOSSIBLE = "anomaly", "impossible"
+KINDS = (ANOMALY, IMPOSSIBLE)
+IMPOSSIBLE_SEVERITY: Severity = "medium"
+DAY = 86_400.0
+
+
+class AlertState(msgspec.Struct):
+    """One kind of alert on one device: what is open, and what holds back the next."""
+
+    alert: Alert | None = None
+    """Its newest revision while it is open."""
+    channel: int = -1
+    """Column of the channel that raised it: only readings that report it can be quiet."""
+    quiet: int = 0
+    raised: int = 0
+    """Alerts raised so far: makes the next id."""
+    cleared: float | None = None
+    cleared_severity: int = 0
+    tokens: float | None = None
+    """Left in the rate limit's bucket; None: full."""
+    tokens_time: float = 0.0
+    suppressed: int = 0
+    """Held back since the newest alert."""
+    holding: bool = False
+    """The condition goes on, held back: counted once."""
+
+
+class Signal(NamedTuple):
+    """One reading as seen by one kind of alert."""
+
+    row: int
+    """In the batch."""
+    device: int
+    time: float
+    strength: float
+    """Score / threshold; 1 and more is anomalous."""
+
+
+class StateChange(NamedTuple):
+    """State to be committed with the events it belongs to; None: forget it."""
+
+    device: str
+    kind: str
+    state: AlertState | None
+
+
+class Decided(NamedTuple):
+    """Alert events in order, the states behind them, and how many alerts were held back."""
+
+    events: list[Alert]
+    rows: list[int]
+    """In the batch: the reading that caused each event."""
+    changes: list[StateChange]
+    suppressed: int
+
+
+class Decider:
+    """Alerts of the devices of one profile."""
+
+    def __init__(self, profile: Profile, gateway: str, epoch: str, table: DeviceTable) -> None:
+        self.profile, self.gateway, self.epoch, self.table = profile, gateway, epoch, table
+        self._states: dict[tuple[int, str], AlertState] = {}
+        self._open = np.zeros(0, np.bool_)
+        """(D,) devices that must be looked at whatever their score: an alert is open, or being held back."""
+
+    @property
+    def open_alerts(self) -> list[Alert]:
+        """The newest revision of every open alert."""
+        return [state.alert for state in self._states.values() if state.alert is not None]
+
+    def decide(self, verdicts: Verdicts) -> Decided:
+        """What the readings of a batch raise, escalate and clear."""
+        batch = verdicts.batch
+        self._make_room()
+        impossible: NDArray[np.bool_] = np.asarray(verdicts.impossible.any(axis=1))
+        striking = (verdicts.anomaly >= 1.0) | impossible
+        events: list[Alert] = []
+        rows: list[int] = []
+        changes: dict[tuple[int, str], None] = {}
+        suppressed = 0
+        if striking.any() or self._open[batch.device].any():
+            look = self._open.copy()
+            look[batch.device[striking]] = True
+            for row in np.flatnonzero(look[batch.device]):
+                device, time = int(batch.device[row]), float(batch.time[row])
+                for kind, strength in ((ANOMALY, float(verdicts.anomaly[row])), (IMPOSSIBLE, float(impossible[row]))):
+                    signal = Signal(int(row), device, time, strength)
+                    event, held = self._step(kind, signal, verdicts)
+                    suppressed += held
+                    if event is not None:
+                        events.append(event)
+                        rows.append(int(row))
+                        changes[device, kind] = None
+                self._watch(device)
+        return Decided(events, rows, [self._change(*key) for key in changes], suppressed)
+
+    def _step(self, kind: str, signal: Signal, verdicts: Verdicts) -> tuple[Alert | None, int]:
+        """Advance one alert by one reading: (event, 1 if an alert was held back)."""
+        state = self._states.get((signal.device, kind))
+        if state is None:
+            if signal.strength < 1.0:
+                return None, 0
+            state = self._states[signal.device, kind] = AlertState()
+        if state.alert is not None:
+            return self._go_on(state, state.alert, kind, signal, verdicts), 0
+        if signal.strength < 1.0:
+            if (
+                state.holding
+                and signal.strength < self.profile.decisions.hysteresis
+                and self._reports(state, signal, verdicts)
+            ):
+                state.quiet += 1
+                state.holding = state.quiet < self.profile.decisions.clear_after
+            return None, 0
+        severity = self._severity(kind, signal.strength)
+        if self._cooling(state, severity, signal.time) or not self._take_token(state, signal.time):
+            newly = not state.holding
+            state.suppressed += newly
+            state.holding, state.quiet = True, 0
+            return None, int(newly)
+        return self._raise(state, kind, severity, signal, verdicts), 0
+
+    def _raise(self, state: AlertState, kind: str, severity: Severity, signal: Signal, verdicts: Verdicts) -> Alert:
+        device = self.table.name(signal.device)
+        detector, sentence, channels, channel = self._explain(kind, signal, verdicts)
+        state.raised += 1
+        identity = hashlib.blake2b(
+            "\0".join((self.profile.name, device, kind, str(state.raised))).encode(), digest_size=8
+        ).hexdigest()
+        state.alert = Alert(
+            id=f"{self.epoch}-{identity}",
+            revision=1,
+            gateway=self.gateway,
+            device=device,
+            profile=self.profile.name,
+            kind=kind,
+            state="active",
+            severity=severity,
+            opened=signal.time,
+            time=signal.time,
+            score=signal.strength,
+            reason=sentence,
+            detector=detector,
+            channels=channels,
+            suppressed=state.suppressed,
+            time_quality=int(verdicts.batch.quality[signal.row]),
+        )
+        state.channel, state.quiet, state.suppressed, state.holding = channel, 0, 0, False
+        return state.alert
+
+    def _go_on(self, state: AlertState, alert: Alert, kind: str, signal: Signal, verdicts: Verdicts) -> Alert | None:
+        """An open alert: quiet, louder, or over."""
+        rules = self.profile.decisions
+        if signal.strength < rules.hysteresis:
+            if not self._reports(state, signal, verdicts):
+                return None
+            state.quiet += 1
+            if state.quiet < rules.clear_after:
+                return None
+            return self._clear(state, alert, signal.time, "quiet")
+        state.quiet = 0
+        if signal.strength <= alert.score:
+            return None
+        severity = self._severity(kind, signal.strength)
+        if SEVERITIES.index(severity) <= SEVERITIES.index(alert.severity):
+            # not worth an event; told with the next one
+            state.alert = msgspec.structs.replace(alert, score=signal.strength)
+            return None
+        detector, sentence, channels, channel = self._explain(kind, signal, verdicts)
+        state.channel = channel
+        state.alert = msgspec.structs.replace(
+            alert,
+            revision=alert.revision + 1,
+            time=signal.time,
+            severity=severity,
+            score=signal.strength,
+            reason=sentence,
+            detector=detector,
+            channels=channels,
+        )
+        return state.alert
+
+    @staticmethod
+    def _clear(state: AlertState, alert: Alert, time: float, why: str) -> Alert:
+        state.alert, state.quiet = None, 0
+        state.cleared, state.cleared_severity = time, SEVERITIES.index(alert.severity)
+        return msgspec.structs.replace(
+            alert, revision=alert.revision + 1, state="cleared", time=time, cleared=time, cleared_by=why
+        )
+
+    def _explain(
+        self, kind: str, signal: Signal, verdicts: Verdicts
+    ) -> tuple[str, str, tuple[ChannelReason, ...], int]:
+        """(detector, sentence, reasons, column of the main channel)."""
+        if kind == IMPOSSIBLE:
+            columns = np.flatnonzero(verdicts.impossible[signal.row])
+            reasons = tuple(self._out_of_range(int(c), verdicts, signal.row, len(columns)) for c in columns)
+            first = int(columns[0])
+            sentence = reason.impossible(self.profile.channels[first], float(verdicts.batch.values[signal.row, first]))
+            return "sensor_health", sentence, reasons, first
+        detector, reasons = verdicts.reasons(signal.row, self.profile)
+        main = self.profile.channel_names.index(reasons[0].channel) if reasons else -1
+        return detector, reason.anomaly(reasons), reasons, main
+
+    def _out_of_range(self, column: int, verdicts: Verdicts, row: int, count: int) -> ChannelReason:
+        channel = self.profile.channels[column]
+        value = float(verdicts.batch.values[row, column])
+        return ChannelReason(
+            channel.name,
+            value,
+            min(value, 0.0) if channel.low is None else channel.low,
+            max(value, 0.0) if channel.high is None else channel.high,
+            round(1.0 / count, 4),
+            unit=channel.unit,
+        )
+
+    def _reports(self, state: AlertState, signal: Signal, verdicts: Verdicts) -> bool:
+        """Whether the reading says anything about the channel concerned: no data is not quiet."""
+        return state.channel < 0 or not np.isnan(verdicts.batch.values[signal.row, state.channel])
+
+    def _severity(self, kind: str, strength: float) -> Severity:
+        rules = self.profile.decisions
+        if kind == IMPOSSIBLE:
+            return IMPOSSIBLE_SEVERITY
+        if strength >= rules.critical:
+            return "critical"
+        if strength >= rules.high:
+            return "high"
+        return "medium" if strength >= rules.medium else "low"
+
+    def _cooling(self, state: AlertState, severity: Severity, time: float) -> bool:
+        """Within the cooldown, unless this is worse than the last one; a clock that went backwards ends it."""
+        return (
+            state.cleared is not None
+            and 0.0 <= time - state.cleared < self.profile.decisions.cooldown
+            and SEVERITIES.index(severity) <= state.cleared_severity
+        )
+
+    def _take_token(self, state: AlertState, time: float) -> bool:
+        """Token bucket: `burst` at once, refilled by `per_day`."""
+        rules: Decisions = self.profile.decisions
+        if state.tokens is None:
+            state.tokens = float(rules.burst)
+        else:
+            refill = max(0.0, time - state.tokens_time) * rules.per_day / DAY
+            state.tokens = min(float(rules.burst), state.tokens + refill)
+        state.tokens_time = time
+        if state.tokens < 1.0:
+            return False
+        state.tokens -= 1.0
+        return True
+
+    # ---------------------------------------------------------------- devices
+
+    def forget(self, device: str, row: int, time: float) -> Decided:
+        """Clear a device's alerts and drop what is known of them."""
+        events, changes = [], []
+        for kind in KINDS:
+            state = self._states.pop((row, kind), None)
+            if state is None:
+                continue
+            if state.alert is not None:
+                events.append(self._clear(state, state.alert, time, "forgotten"))
+            changes.append(StateChange(device, kind, None))
+        if row < len(self._open):
+            self._open[row] = False
+        return Decided(events, [], changes, 0)
+
+    def restore(self, states: Sequence[StateChange]) -> None:
+        """Take over committed states; a device that has no row any more gets one, while there is room."""
+        for device, kind, state in states:
+            row = self.table.row(device)
+            if row is None or state is None or kind not in KINDS:
+                continue
+            self._states[row, kind] = state
+            self._make_room()
+            self._watch(row)
+
+    def _change(self, device: int, kind: str) -> StateChange:
+        return StateChange(self.table.name(device), kind, self._states[device, kind])
+
+    def _watch(self, device: int) -> None:
+        self._open[device] = any(
+            (state := self._states.get((device, kind))) is not None and (state.alert is not None or state.holding)
+            for kind in KINDS
+        )
+
+    def _make_room(self) -> None:
+        if len(self._open) < self.table.rows:
+            grown = np.zeros(max(self.table.rows, 2 * len(self._open), 16), np.bool_)
+            grown[: len(self._open)] = self._open
+            self._open = grown

@@ -1,0 +1,102 @@
+"""Pipeline: a batch of readings of one profile → verdicts, columnar and pure.
+
+Sensor health comes before learning: what a sensor cannot have measured is neither scored nor learnt.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from vedette_agent.reading import sensor_health
+from vedette_models.detectors.base import Finding
+from vedette_models.messages import ChannelReason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from vedette_models.detectors.base import Detector, Scores
+    from vedette_models.profile import Profile
+    from vedette_models.readings import ReadingBatch
+
+
+REASONS = 8
+"""Channels named by an alert at most."""
+
+
+class Scored(NamedTuple):
+    """What one detector said of a batch."""
+
+    detector: str
+    threshold: float
+    scores: Scores
+
+
+class Verdicts(NamedTuple):
+    """What the pipeline says of a batch of N readings with C channels; 1 and more is anomalous, or a fault."""
+
+    batch: ReadingBatch
+    """As received, impossible values included."""
+    anomaly: NDArray[np.float64]
+    """(N,) the largest score of any detector, divided by its threshold."""
+    impossible: NDArray[np.bool_]
+    """(N, C) values that the sensor cannot have measured."""
+    scored: tuple[Scored, ...]
+
+    def reasons(self, row: int, profile: Profile) -> tuple[str, tuple[ChannelReason, ...]]:
+        """(detector, reasons by channel, the largest share first) of the detector that said most of reading `row`."""
+        said = max(self.scored, key=lambda s: float(s.scores.total[row]) / s.threshold)
+        by_channel = said.scores.by_channel[row]
+        total = float(by_channel.sum())
+        reasons = []
+        for c in np.argsort(-by_channel, kind="stable")[:REASONS]:
+            finding = said.scores.finding(row, int(c))
+            if finding is None or total <= 0.0:
+                continue
+            channel = profile.channels[c]
+            reasons.append(_reason(channel.name, channel.unit, finding, float(by_channel[c]) / total))
+        return said.detector, tuple(reasons)
+
+
+def _reason(channel: str, unit: str, finding: Finding, share: float) -> ChannelReason:
+    return ChannelReason(channel, finding.value, finding.low, finding.high, round(share, 4), finding.aspect, unit)
+
+
+class Pipeline:
+    """The detectors of one profile, and what they have learnt of its devices."""
+
+    def __init__(self, profile: Profile, detectors: Sequence[Detector]) -> None:
+        self.profile = profile
+        self.detectors = tuple(detectors)
+        self._low = np.array([-np.inf if c.low is None else c.low for c in profile.channels])
+        self._high = np.array([np.inf if c.high is None else c.high for c in profile.channels])
+
+    def judge(self, batch: ReadingBatch, devices: int) -> Verdicts:
+        """Score every reading against what came before it, then learn it; `devices`: rows the device table has."""
+        self.make_room(devices)
+        impossible = sensor_health.impossible(batch, self._low, self._high)
+        credible = sensor_health.without(batch, impossible)
+        scored = tuple(Scored(d.name, self._threshold(d), d.score(credible)) for d in self.detectors)
+        anomaly = np.zeros(len(batch))
+        for said in scored:
+            np.maximum(anomaly, said.scores.total / said.threshold, out=anomaly)
+        return Verdicts(batch, anomaly, impossible, scored)
+
+    def _threshold(self, detector: Detector) -> float:
+        chosen = self.profile.decisions.threshold
+        return detector.default_threshold if chosen is None else chosen
+
+    def make_room(self, devices: int) -> None:
+        """Grow by doubling, so that state is seldom copied."""
+        for detector in self.detectors:
+            if detector.devices < devices:
+                detector.resize(max(devices, 2 * detector.devices, 16))
+
+    def forget(self, row: int) -> None:
+        """Return a device's row to knowing nothing."""
+        for detector in self.detectors:
+            if row < detector.devices:
+                detector.forget(np.array([row], np.intp))

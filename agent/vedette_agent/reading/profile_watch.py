@@ -1,0 +1,95 @@
+"""ProfileWatch: everything that watches the devices of one profile: who they are, what was learnt, what is alerted.
+
+The live agent and the replay of a file run their readings through this and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from vedette_agent.reading.checkpoint import Checkpoint, CheckpointError
+from vedette_agent.reading.decide import Decided, Decider
+from vedette_agent.reading.devices import DeviceTable
+from vedette_agent.reading.pipeline import Pipeline, Verdicts
+from vedette_models.detectors.base import StateError
+from vedette_models.detectors.rangebreak import RangeBreak
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from vedette_models.detectors.base import Detector
+    from vedette_models.profile import Profile
+    from vedette_models.readings import ReadingBatch
+
+DETECTORS: tuple[Callable[[int], Detector], ...] = (RangeBreak,)
+"""What watches every profile, made from its number of channels."""
+
+
+class Watched(NamedTuple):
+    """What a batch was and what it caused."""
+
+    verdicts: Verdicts
+    decided: Decided
+
+
+class ProfileWatch:
+    """The devices of one profile."""
+
+    def __init__(self, profile: Profile, gateway: str, epoch: str, max_devices: int) -> None:
+        self.profile, self._gateway, self._epoch = profile, gateway, epoch
+        self.table = DeviceTable(max_devices)
+        self.pipeline = self._new_pipeline()
+        self.decider = Decider(profile, gateway, epoch, self.table)
+
+    def _new_pipeline(self) -> Pipeline:
+        return Pipeline(self.profile, [make(len(self.profile.channels)) for make in DETECTORS])
+
+    def process(self, batch: ReadingBatch) -> Watched:
+        """Judge a batch whose device rows come from `table`, and decide what it raises and clears."""
+        verdicts = self.pipeline.judge(batch, self.table.rows)
+        return Watched(verdicts, self.decider.decide(verdicts))
+
+    def forget(self, device: str, time: float) -> Decided | None:
+        """Free a device's row and clear its alerts; None when it is not known."""
+        row = self.table.forget(device)
+        if row is None:
+            return None
+        self.pipeline.forget(row)
+        return self.decider.forget(device, row, time)
+
+    def checkpoint(self, now: float) -> Checkpoint:
+        """What was learnt, copied."""
+        self.pipeline.make_room(self.table.rows)
+        rows = self.table.rows
+        states = {d.name: {name: array[:rows] for name, array in d.state().items()} for d in self.pipeline.detectors}
+        return Checkpoint(now, self.profile.channel_names, tuple(self.table.names()), states)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Resume from a checkpoint, before any reading.
+
+        Raises:
+            CheckpointError: it is of other channels, or does not fit the detectors; nothing was taken over.
+        """
+        if checkpoint.channels != self.profile.channel_names:
+            raise CheckpointError(
+                f"profile {self.profile.name!r} had the channels {', '.join(checkpoint.channels)} and now has "
+                f"{', '.join(self.profile.channel_names)}: learning anew"
+            )
+        names: Sequence[str | None] = checkpoint.devices
+        if len(names) > self.table.limit:
+            raise CheckpointError(
+                f"profile {self.profile.name!r} knew {len(names)} devices, limits.max_devices is {self.table.limit}: "
+                "learning anew"
+            )
+        pipeline = self._new_pipeline()
+        pipeline.make_room(len(names))
+        try:
+            for detector in pipeline.detectors:
+                # a detector that is new since then starts from nothing
+                if detector.name in checkpoint.detectors:
+                    detector.restore(checkpoint.detectors[detector.name])
+        except StateError as error:
+            raise CheckpointError(f"profile {self.profile.name!r}: {error}: learning anew") from error
+        self.table = DeviceTable.of(self.table.limit, list(names))
+        self.pipeline = pipeline
+        self.decider = Decider(self.profile, self._gateway, self._epoch, self.table)

@@ -1,0 +1,61 @@
+"""The one sentence an alert says to a person in the field."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vedette_models.messages import ChannelReason
+    from vedette_models.profile import Channel
+
+
+def number(value: float, resolution: float) -> str:
+    """A number with as many digits as `resolution` (the width of what it is compared with) makes worth reading.
+
+    >>> number(21.4567, 0.8), number(1013.2512, 0.02), number(123456.7, 3000.0), number(0.0, 0.0)
+    ('21.46', '1013.251', '123457', '0')
+    """
+    if value == 0.0:
+        return "0"
+    scale = resolution if resolution > 0.0 else abs(value) * 0.01
+    decimals = min(9, max(0, 1 - math.floor(math.log10(scale)))) if scale > 0.0 else 0
+    if abs(value) >= 1e9 or (0.0 < abs(value) < 1e-6):
+        return f"{value:.4g}"
+    text = f"{value:.{decimals}f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+
+
+def anomaly(reasons: Sequence[ChannelReason]) -> str:
+    """For example `vibration 4.1 mm/s, usually 1.2–2.0; 71 % of the score, with temperature`."""
+    if not reasons:
+        return "unusual readings"
+    first = reasons[0]
+    width = first.high - first.low
+    what = first.channel if first.aspect == "value" else f"{first.channel}: {first.aspect}"
+    unit = f" {first.unit}" if first.unit else ""
+    low, high = number(first.low, width), number(first.high, width)
+    usual = low if low == high else f"{low}–{high}"
+    sentence = f"{what} {number(first.value, width)}{unit}, usually {usual}"
+    if len(reasons) > 1:
+        others = ", ".join(r.channel for r in reasons[1:3])
+        more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+        sentence += f"; {first.share:.0%} of the score, with {others}{more}".replace("%", " %")
+    return sentence
+
+
+def impossible(channel: Channel, value: float) -> str:
+    """For example `temperature 950 °C is impossible, the sensor reports -40 to 125; check sensor and wiring`."""
+    low, high = channel.low, channel.high
+    width = 0.0 if low is None or high is None else high - low
+    if low is None:
+        bounds = f"at most {number(high or 0.0, width)}"
+    elif high is None:
+        bounds = f"at least {number(low, width)}"
+    else:
+        bounds = f"{number(low, width)} to {number(high, width)}"
+    unit = f" {channel.unit}" if channel.unit else ""
+    said = f"{channel.name} {number(value, width)}{unit}"
+    return f"{said} is impossible, the sensor reports {bounds}; check sensor and wiring"

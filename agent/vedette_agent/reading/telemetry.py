@@ -1,0 +1,189 @@
+"""Telemetry: MQTT → batches of raw messages, acknowledged only when told to.
+
+    async for batch in telemetry:
+        ...                    # decode, score, commit what must be durable
+        batch.acknowledge()
+
+The session outlives us: the broker keeps what arrives while we are away, and sends again what we have not
+acknowledged. What
+was settled but whose acknowledgement was lost comes again marked as a duplicate, is recognised by packet id and
+content, and is
+not handed out a second time as new.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from vedette_agent.connection import Connection, NotConnected, Will
+from vedette_agent.reading.message import SettledKey
+from vedette_models import topics
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from vedette_agent.config import Broker
+    from vedette_agent.reading.message import Message
+
+logger = logging.getLogger(__name__)
+
+REMEMBERED_BYTES = 256
+"""Settled payloads up to this length are remembered as they are: cheaper than a digest."""
+
+
+def digest(message: Message) -> bytes:
+    """16 bytes that stand for topic and payload of a message."""
+    content = hashlib.blake2b(message.topic.encode(), digest_size=16)
+    content.update(b"\0")
+    content.update(message.payload)
+    return content.digest()
+
+
+def _fingerprint(message: Message) -> tuple[str, bytes]:
+    """Topic and payload, or what stands for a payload too long to remember."""
+    return message.topic, message.payload if len(message.payload) <= REMEMBERED_BYTES else digest(message)
+
+
+class Batch:
+    """Messages in order of receipt."""
+
+    def __init__(
+        self, received: list[Message], settled: list[bool], arrived: float, settle: Callable[[Batch], None]
+    ) -> None:
+        self.received = received
+        self.messages = [m for m, done in zip(received, settled, strict=True) if not done]
+        """To be processed."""
+        self.duplicates = [m for m, done in zip(received, settled, strict=True) if done]
+        """Processed before; they only want their acknowledgement."""
+        self.arrived = arrived
+        """Seconds since 1970."""
+        self._settle = settle
+
+    def keys(self) -> list[SettledKey]:
+        """What a redelivery of these messages would look like, for the transaction that commits their effects."""
+        return [SettledKey(m.packet_id, digest(m)) for m in self.messages if m.packet_id]
+
+    def acknowledge(self) -> None:
+        """The effects are durable: tell the broker, in order of receipt."""
+        self._settle(self)
+
+
+class Telemetry:
+    """The devices' broker: an async iterator of batches, and a place to publish alerts and status."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        filters: Sequence[str],
+        *,
+        previous_filters: Sequence[str] = (),
+        settled: Sequence[SettledKey] = (),
+        batch: int = 512,
+        will: Will,
+        alerts_filter: str,
+        on_connected: Callable[[], None],
+        on_retained_alert: Callable[[str], None],
+        remember_filters: Callable[[Sequence[str]], None],
+    ) -> None:
+        self.filters = list(dict.fromkeys(filters))
+        self._removed = [f for f in previous_filters if f not in self.filters]
+        self._remember_filters = remember_filters
+        self._alerts_filter = alerts_filter
+        self._on_connected, self._on_retained_alert = on_connected, on_retained_alert
+        self._limit = batch
+        self._waiting: list[Message] = []
+        self._settled: dict[int, tuple[str, bytes]] = {}
+        """Fingerprint by packet id, the newest last, bounded by twice what the broker may have in flight."""
+        self._settled_before: dict[int, bytes] = {key.packet_id: key.digest for key in settled}
+        """By packet id: settled by an earlier run of the agent."""
+        self._some = asyncio.Event()
+        self.last_arrival: float | None = None
+        self.connection = Connection("devices", broker, self, will)
+
+    def __aiter__(self) -> AsyncIterator[Batch]:
+        return self._batches()
+
+    async def _batches(self) -> AsyncIterator[Batch]:
+        while True:
+            await self._some.wait()
+            taken, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
+            if not self._waiting:
+                self._some.clear()
+            if len(self._waiting) < 2 * self._limit:
+                self.connection.resume()
+            if not taken:
+                continue
+            generation = self.connection.generation
+            settled = [m.duplicate and self._is_settled(m) for m in taken]
+            yield Batch(taken, settled, time.time(), partial(self._settle, generation))
+
+    def _is_settled(self, message: Message) -> bool:
+        """Whether this redelivery repeats a message whose effects are durable already."""
+        before = self._settled.get(message.packet_id)
+        if before is not None:
+            return before == _fingerprint(message)
+        return self._settled_before.get(message.packet_id) == digest(message)
+
+    def _settle(self, generation: int, batch: Batch) -> None:
+        packet_ids = [m.packet_id for m in batch.received if m.packet_id]
+        for message in batch.received:
+            if message.packet_id:
+                self._settled.pop(message.packet_id, None)
+                self._settled[message.packet_id] = _fingerprint(message)
+        excess = len(self._settled) - 2 * self.connection.broker.receive_maximum
+        for oldest in list(islice(self._settled, max(0, excess))):
+            del self._settled[oldest]
+        self.connection.acknowledge(packet_ids, generation)
+
+    # ---------------------------------------------------------- connection's listener
+
+    def connected(self, session_present: bool) -> None:
+        """Subscribe again at every connect, and give up the filters that were removed from the configuration."""
+        if session_present:
+            # the broker sends again what we had not acknowledged
+            self._waiting = [m for m in self._waiting if not m.packet_id]
+        else:
+            # nothing comes again, and packet ids begin anew: what waits can no longer be acknowledged
+            self._waiting = [m._replace(packet_id=0) for m in self._waiting]
+            self._settled.clear()
+            self._settled_before.clear()
+        self._subscribing = asyncio.get_running_loop().create_task(self._subscribe(), name="subscribe")
+        self._on_connected()
+
+    async def _subscribe(self) -> None:
+        try:
+            self.connection.unsubscribe(self._removed)
+            await self.connection.subscribe([self._alerts_filter], own_echo=False, retained_always=True)
+            await self.connection.subscribe(self.filters)
+            self._remember_filters(self.filters)
+            self._removed = []
+        except NotConnected as error:
+            logger.error("%s", error)
+            self.connection.problem = str(error)
+
+    def disconnected(self) -> None:
+        """Go on with what has arrived; settled and redelivered, it will be recognised."""
+
+    def received(self, message: Message) -> None:
+        """Queue telemetry; our own topics never are, even under the filter `#`."""
+        if topics.is_own(message.topic):
+            if message.retained and message.payload:
+                self._on_retained_alert(message.topic)
+            if message.packet_id:
+                self.connection.acknowledge([message.packet_id], self.connection.generation)
+            return
+        self._waiting.append(message)
+
+    def drained(self) -> None:
+        """Hand out what came, and stop reading while too much waits."""
+        if self._waiting:
+            self.last_arrival = time.time()
+            self._some.set()
+        if len(self._waiting) >= 2 * self._limit:
+            self.connection.pause()

@@ -1,0 +1,68 @@
+"""Status: what the agent says about itself, from counters and the state of its parts."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vedette_models import messages
+from vedette_models.messages import Counters, Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE = "status.json"
+
+
+@dataclass
+class Tally:
+    """Counters since the agent started."""
+
+    received: int = 0
+    scored: int = 0
+    duplicates: int = 0
+    retained: int = 0
+    dead_letters: int = 0
+    alerts: int = 0
+    suppressed: int = 0
+    acknowledged: int = 0
+
+    def counters(self) -> Counters:
+        """As they are now."""
+        return Counters(**vars(self))
+
+
+def ingest_state(
+    *, connected: bool, last_arrival: float | None, started: float, now: float, stalled_after: float
+) -> str:
+    """`disconnected`, `waiting` (nothing has arrived yet), `stalled` or `receiving`; times in seconds."""
+    if not connected:
+        return "disconnected"
+    if now - (last_arrival or started) > stalled_after:
+        return "stalled"
+    return "waiting" if last_arrival is None else "receiving"
+
+
+def last_will(gateway: str) -> bytes:
+    """What the broker says for us when we vanish."""
+    return messages.to_bytes(Status(gateway, online=False, reason="lost"))
+
+
+def write(folder: Path, status: Status) -> None:
+    """Leave the status where `vedette-agent status` finds it, without a broker; whole or not at all."""
+    temporary = folder / f".{FILE}.{os.getpid()}"
+    temporary.write_bytes(messages.to_bytes(status))
+    temporary.replace(folder / FILE)
+
+
+def read(folder: Path) -> Status | None:
+    """The status last written; None where there is none.
+
+    Raises:
+        messages.MessageError: the file is damaged.
+    """
+    try:
+        return messages.from_bytes(Status, (folder / FILE).read_bytes())
+    except FileNotFoundError:
+        return None
