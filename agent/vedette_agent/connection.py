@@ -433,7 +433,8 @@ class Connection:
             if flags.is_disconnect_packet_from_server and reason.value == SESSION_TAKEN_OVER:
                 self.problem = (
                     f"another client has connected with our client id {self.broker.client_id!r} "
-                    "(0x8E session taken over); every client needs a user and an id of its own: stop the other one, or set client_id"
+                    "(0x8E session taken over); every client needs a user and an id of its own: "
+                    "stop the other one, or set client_id"
                 )
                 self._pause_before_retry = TAKEN_OVER_PAUSE
             logger.warning("%s broker %s: %s", self.name, self.broker.url, self.problem)
