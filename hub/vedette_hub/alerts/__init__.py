@@ -1,0 +1,1 @@
+"""Alerts at the hub: the life of an alert."""

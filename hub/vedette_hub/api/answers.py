@@ -1,0 +1,102 @@
+"""What is stored → what is answered. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from vedette_hub.api.shapes import HistoryItem, rfc3339
+from vedette_hub.fleet.presence import presence, problems
+from vedette_hub.store.alerts import Action, Event, StoredAlert
+from vedette_hub.store.fleet import StoredGateway
+
+
+def alert_answer(stored: StoredAlert) -> dict[str, Any]:
+    """Fields of `AlertOut`."""
+    record, event = stored.record, stored.record.event
+    seen, resolution, label = record.acknowledgement, record.resolution, record.label
+    return {
+        "gateway": event.gateway,
+        "id": event.id,
+        "revision": event.revision,
+        "device": event.device,
+        "profile": event.profile,
+        "kind": event.kind,
+        "state": record.state,
+        "severity": event.severity,
+        "acknowledged": record.acknowledged,
+        "acknowledgement": {"by": seen.by, "time": seen.time} if seen else None,
+        "resolution": {"by": resolution.by, "time": resolution.time} if resolution else None,
+        "label": {"value": label.value, "by": label.by, "time": label.time} if label else None,
+        "opened": event.opened,
+        "opened_at": rfc3339(event.opened),
+        "time": event.time,
+        "cleared": record.cleared,
+        "cleared_at": rfc3339(record.cleared),
+        "cleared_by": record.cleared_by,
+        "score": event.score,
+        "reason": event.reason,
+        "detector": event.detector,
+        "channels": [msgspec.structs.asdict(channel) for channel in event.channels],
+        "suppressed": event.suppressed,
+        "time_quality": event.time_quality,
+        "received": stored.received,
+        "received_at": rfc3339(stored.received),
+        "updated": stored.updated,
+    }
+
+
+def history_answer(events: list[Event], actions: list[Action]) -> list[dict[str, Any]]:
+    """Items of `AlertDetailOut.history`, in the order in which the hub learnt of them."""
+    items = [
+        (
+            event.received,
+            HistoryItem(
+                what="event",
+                time=event.event.time,
+                at=rfc3339(event.event.time),
+                by=event.event.gateway,
+                revision=event.event.revision,
+                state=event.event.state,
+                severity=event.event.severity,
+                score=event.event.score,
+                reason=event.event.reason,
+            ),
+        )
+        for event in events
+    ] + [
+        (
+            action.time,
+            HistoryItem(
+                what=action.action,
+                time=action.time,
+                at=rfc3339(action.time),
+                by=action.by,
+                comment=action.comment,
+                label=action.label,
+            ),
+        )
+        for action in actions
+    ]
+    return [item.model_dump() for _, item in sorted(items, key=lambda pair: pair[0])]
+
+
+def gateway_answer(gateway: StoredGateway, now: float, silent_after: float) -> dict[str, Any]:
+    """Fields of `GatewayOut`."""
+    state = presence(gateway, now, silent_after)
+    return {
+        "gateway": gateway.gateway,
+        "state": state,
+        "online": state == "online",
+        "first_seen": gateway.first_seen,
+        "last_seen": gateway.last_seen,
+        "last_seen_at": rfc3339(gateway.last_seen),
+        "rows": gateway.rows,
+        "duplicates": gateway.duplicates,
+        "unparsed": gateway.unparsed,
+        "lost_rows": gateway.lost_rows,
+        "held_back": gateway.held_back,
+        "problems": problems(gateway, state, now),
+        "status": msgspec.to_builtins(gateway.status) if gateway.status is not None else None,
+    }

@@ -1,0 +1,48 @@
+"""`/api/v1/gateways`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apiflask import APIBlueprint, abort
+
+from vedette_hub.api.answers import gateway_answer
+from vedette_hub.api.context import bearer, context
+from vedette_hub.api.shapes import GatewayOut, GatewayPage, GatewaysOut
+from vedette_hub.store import fleet
+from vedette_hub.store.database import reading
+
+blueprint = APIBlueprint("gateways", __name__, url_prefix="/api/v1/gateways", tag="Gateways")
+
+
+@blueprint.get("")
+@blueprint.auth_required(bearer)
+@blueprint.input(GatewayPage, location="query")
+@blueprint.output(GatewaysOut)
+def list_gateways(query_data: GatewayPage) -> dict[str, Any]:
+    """Gateways by name."""
+    here = context()
+    with reading(here.engine) as connection:
+        found = fleet.list_gateways(connection, limit=query_data.limit + 1, after=query_data.after)
+        total = fleet.count_gateways(connection)
+    page = found[: query_data.limit]
+    silent_after = here.config.hub.silent_after
+    return {
+        "gateways": [gateway_answer(gateway, here.now(), silent_after) for gateway in page],
+        "total": total,
+        "next": page[-1].gateway if len(found) > len(page) else None,
+    }
+
+
+@blueprint.get("/<name:gateway>")
+@blueprint.auth_required(bearer)
+@blueprint.output(GatewayOut)
+@blueprint.doc(responses=[404])
+def show_gateway(gateway: str) -> dict[str, Any]:
+    """One gateway."""
+    here = context()
+    with reading(here.engine) as connection:
+        found = fleet.find_gateway(connection, gateway)
+    if found is None:
+        abort(404, f"There is no gateway {gateway!r}; GET /api/v1/gateways lists those that have been seen.")
+    return gateway_answer(found, here.now(), here.config.hub.silent_after)

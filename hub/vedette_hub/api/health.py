@@ -1,0 +1,45 @@
+"""`/health` and `/api/v1/health`: for whoever watches the hub; no token, and nothing that needs one."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+from typing import Any
+
+from apiflask import APIBlueprint
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from vedette_hub.api.context import context
+from vedette_hub.api.shapes import HealthOut
+from vedette_hub.fleet import ingest_state
+from vedette_hub.store.database import describe, reading
+
+logger = logging.getLogger(__name__)
+
+blueprint = APIBlueprint("health", __name__, tag="Health")
+
+VERSION = importlib.metadata.version("vedette")
+
+
+@blueprint.get("/health")
+@blueprint.get("/api/v1/health")
+@blueprint.output(HealthOut)
+@blueprint.doc(responses={503: "The database does not answer"})
+def health() -> tuple[dict[str, Any], int]:
+    """Whether the hub works: `degraded` when it answers, but gateways cannot reach it."""
+    here = context()
+    database = "ok"
+    try:
+        with reading(here.engine) as connection:
+            connection.execute(text("SELECT 1 FROM alerts LIMIT 1"))
+    except SQLAlchemyError as error:
+        logger.error("health: the database does not answer: %s", describe(error))  # no trace needed
+        database = "failing"
+    now = here.now()
+    state = ingest_state.read(here.state_dir, now)
+    running = abs(now - state.written) <= ingest_state.STALE_SECONDS
+    ingest = "connected" if state.connected else "disconnected" if running else "not running"
+    status = "failing" if database == "failing" else "ok" if state.connected and not state.problem else "degraded"
+    answer = {"status": status, "version": VERSION, "database": database, "ingest": ingest}
+    return answer, 503 if status == "failing" else 200

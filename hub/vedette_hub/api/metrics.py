@@ -1,0 +1,117 @@
+"""`/metrics` for Prometheus: computed from the store on every scrape, so that every web worker says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from apiflask import APIBlueprint
+from flask import Response
+from prometheus_client import CollectorRegistry, exposition
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from vedette_hub.api.context import Context, bearer, context
+from vedette_hub.api.health import VERSION
+from vedette_hub.fleet import ingest_state
+from vedette_hub.fleet.presence import presence
+from vedette_hub.store import fleet
+from vedette_hub.store.database import reading
+from vedette_hub.store.summary import Summary, summarize
+
+blueprint = APIBlueprint("metrics", __name__, tag="Health")
+
+_ROWS = {
+    "rows": ("vedette_hub_rows", "Outbox rows committed."),
+    "duplicates": ("vedette_hub_duplicate_rows", "Outbox rows that had been committed before."),
+    "lost_rows": ("vedette_hub_lost_rows", "Outbox rows that gateways declared lost."),
+    "held_back": ("vedette_hub_held_back_rows", "Outbox rows left to be sent again: their ledger has too many gaps."),
+}
+_COUNTERS = {
+    "unparsed": ("vedette_hub_unparsed", "Messages and rows that could not be parsed."),
+    "events": ("vedette_hub_alert_events", "Alert events committed."),
+    "alerts_pruned": ("vedette_hub_pruned_alerts", "Alerts deleted because limits.alerts was reached."),
+}
+
+
+@blueprint.get("/metrics")
+@blueprint.doc(summary="Metrics in Prometheus' text format", responses=[401])
+def metrics() -> Any:
+    """Metrics; with a token, unless `web.public_metrics` says otherwise."""
+    here = context()
+    if here.config.web.public_metrics:
+        return _text(here)
+    return bearer.login_required(_text)(here)
+
+
+def _text(here: Context) -> Response:
+    registry = CollectorRegistry()
+    registry.register(_HubCollector(here))
+    return Response(exposition.generate_latest(registry), content_type=exposition.CONTENT_TYPE_PLAIN_0_0_4)
+
+
+class _HubCollector(Collector):
+    def __init__(self, here: Context) -> None:
+        self._here = here
+
+    def describe(self) -> list[Any]:
+        return []  # nothing is known before the store is asked
+
+    def collect(self) -> Iterator[Any]:
+        here, now = self._here, self._here.now()
+        with reading(here.engine) as connection:
+            summary = summarize(connection)
+            gateways = fleet.list_gateways(connection, limit=here.config.limits.gateways)
+        yield _build()
+        yield from _alerts(summary)
+        yield from _totals(summary)
+        yield from _gateways(gateways, now, here.config.hub.silent_after)
+        yield from _ingest(ingest_state.read(here.state_dir, now))
+
+
+def _build() -> GaugeMetricFamily:
+    family = GaugeMetricFamily("vedette_hub_build_info", "Version of the hub.", labels=["version"])
+    family.add_metric([VERSION], 1)
+    return family
+
+
+def _alerts(summary: Summary) -> Iterator[GaugeMetricFamily]:
+    labels = ["severity", "state", "acknowledged"]
+    family = GaugeMetricFamily("vedette_hub_alerts", "Alerts in the store.", labels=labels)
+    for (severity, state, acknowledged), number in sorted(summary.alerts.items()):
+        family.add_metric([severity, state, str(acknowledged).lower()], number)
+    yield family
+
+
+def _totals(summary: Summary) -> Iterator[CounterMetricFamily]:
+    for key, (name, text) in _ROWS.items():
+        yield CounterMetricFamily(name, text, value=summary.gateway_rows[key])
+    for key, (name, text) in _COUNTERS.items():
+        yield CounterMetricFamily(name, text, value=summary.counters.get(key, 0))
+
+
+def _gateways(found: list[fleet.StoredGateway], now: float, silent_after: float) -> Iterator[GaugeMetricFamily]:
+    by_state = GaugeMetricFamily("vedette_hub_gateways", "Gateways by state.", labels=["state"])
+    states = [presence(gateway, now, silent_after) for gateway in found]
+    for state in ("online", "silent", "offline", "unknown"):
+        by_state.add_metric([state], states.count(state))
+    yield by_state
+    seen = GaugeMetricFamily(
+        "vedette_hub_gateway_last_seen_timestamp_seconds", "Last sign of life.", labels=["gateway"]
+    )
+    waiting = GaugeMetricFamily("vedette_hub_gateway_outbox_rows", "Rows waiting on the gateway.", labels=["gateway"])
+    for gateway in found:
+        seen.add_metric([gateway.gateway], gateway.last_seen)
+        if gateway.status is not None:
+            waiting.add_metric([gateway.gateway], gateway.status.outbox_rows)
+    yield seen
+    yield waiting
+
+
+def _ingest(state: ingest_state.IngestState) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+    yield GaugeMetricFamily("vedette_hub_ingest_connected", "Ingest is connected to the broker.", int(state.connected))
+    dropped = "Messages dropped since the hub started because they came faster than they could be committed."
+    yield CounterMetricFamily("vedette_hub_dropped_messages", dropped, value=state.dropped)
+    if state.last_message is not None:
+        name = "vedette_hub_ingest_last_message_timestamp_seconds"
+        yield GaugeMetricFamily(name, "When a message last arrived.", state.last_message)

@@ -1,0 +1,252 @@
+"""What API requests and answers look like. Times are seconds since 1970 UTC; `…_at` says the same in RFC 3339."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from vedette_hub.alerts.lifecycle import LabelValue
+from vedette_hub.store.alerts import AlertFilter
+from vedette_models.messages import SEVERITIES
+
+MAX_LIMIT = 500
+COMMENT_LENGTH = 4_000
+
+
+def rfc3339(seconds: float | None) -> str | None:
+    """A time as RFC 3339 in UTC; None for no time, and for one no calendar has."""
+    if seconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def _seconds(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        pass
+    else:
+        if not math.isfinite(number):
+            raise ValueError("must be a finite number of seconds")
+        return number
+    try:
+        parsed = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError("write seconds since 1970, or a time such as 2026-01-31T12:00:00Z") from None
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+
+
+def _one_of(*allowed: str) -> AfterValidator:
+    def check(value: str) -> str:
+        for part in value.split(","):
+            if part not in allowed:
+                raise ValueError(f"{part!r} is not known; use {', '.join(allowed)}, several with commas between")
+        return value
+
+    return AfterValidator(check)
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Page(_Shape):
+    """Which part of a list."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = 50
+
+
+class GatewayPage(Page):
+    """Which gateways."""
+
+    after: str = Field("", description="Continue after the gateway with this name: the `next` of the page before.")
+
+
+class AlertQuery(Page):
+    """Which alerts; `severity`, `state` and `label` take several values with commas between."""
+
+    before: int | None = Field(None, ge=1, le=2**53, description="Continue: the `next` of the page before.")
+    offset: Annotated[int, Field(ge=0, le=10_000)] = 0
+    gateway: str | None = None
+    device: str | None = None
+    profile: str | None = None
+    kind: str | None = None
+    severity: Annotated[str, _one_of(*SEVERITIES)] | None = None
+    state: Annotated[str, _one_of("active", "cleared")] | None = None
+    acknowledged: Literal["true", "false"] | None = None
+    label: Annotated[str, _one_of("true", "false", "normal", "none")] | None = None
+    since: Seconds | None = Field(None, description="Opened at this time or later: seconds since 1970, or RFC 3339.")
+    until: Seconds | None = Field(None, description="Opened before this time.")
+
+    def chosen(self) -> AlertFilter:
+        """The filter for the store."""
+
+        def names(value: str | None) -> tuple[str, ...]:
+            return (value,) if value else ()
+
+        def words(value: str | None) -> tuple[str, ...]:
+            return tuple(value.split(",")) if value else ()
+
+        return AlertFilter(
+            gateway=names(self.gateway),
+            device=names(self.device),
+            profile=names(self.profile),
+            kind=names(self.kind),
+            severity=words(self.severity),
+            state=words(self.state),
+            acknowledged=None if self.acknowledged is None else self.acknowledged == "true",
+            label=words(self.label),
+            since=self.since,
+            until=self.until,
+        )
+
+
+class CommentIn(_Shape):
+    """Something to say about what one does."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    comment: Annotated[str, Field(max_length=COMMENT_LENGTH)] = ""
+
+
+class LabelIn(CommentIn):
+    """What an alert turned out to be."""
+
+    label: LabelValue = Field(description="`true`: a fault; `false`: a false alarm; `normal`: normal for this device.")
+
+
+class ChannelOut(BaseModel):
+    """What one channel contributed."""
+
+    channel: str
+    value: float
+    low: float
+    high: float
+    share: float
+    aspect: str
+    unit: str
+
+
+class LabelOut(BaseModel):
+    """What an alert turned out to be."""
+
+    value: LabelValue
+    by: str
+    time: float
+
+
+class SeenOut(BaseModel):
+    """Who did something, and when."""
+
+    by: str
+    time: float
+
+
+class AlertOut(BaseModel):
+    """An alert as the hub knows it."""
+
+    gateway: str
+    id: str
+    revision: int
+    device: str
+    profile: str
+    kind: str
+    state: Literal["active", "cleared"]
+    severity: Literal["low", "medium", "high", "critical"]
+    acknowledged: bool
+    acknowledgement: SeenOut | None
+    resolution: SeenOut | None
+    label: LabelOut | None
+    opened: float
+    opened_at: str | None
+    time: float
+    cleared: float | None
+    cleared_at: str | None
+    cleared_by: str
+    score: float
+    reason: str
+    detector: str
+    channels: list[ChannelOut]
+    suppressed: int
+    time_quality: int
+    received: float
+    received_at: str | None
+    updated: float
+
+
+class AlertsOut(BaseModel):
+    """A page of alerts, newest at the hub first."""
+
+    alerts: list[AlertOut]
+    total: int
+    next: int | None = Field(description="`before` of the next page; null on the last.")
+
+
+class HistoryItem(BaseModel):
+    """One thing that happened to an alert."""
+
+    what: Literal["event", "acknowledge", "resolve", "label"]
+    time: float
+    at: str | None
+    by: str
+    """The gateway, or the name of a token."""
+    revision: int | None = None
+    state: str | None = None
+    severity: str | None = None
+    score: float | None = None
+    reason: str = ""
+    comment: str = ""
+    label: LabelValue | None = None
+
+
+class AlertDetailOut(AlertOut):
+    """An alert with everything that happened to it."""
+
+    history: list[HistoryItem]
+
+
+class GatewayOut(BaseModel):
+    """A gateway as the hub knows it."""
+
+    gateway: str
+    state: Literal["online", "silent", "offline", "unknown"]
+    """`silent`: it says it is online, and has said nothing for longer than `hub.silent_after`."""
+    online: bool
+    first_seen: float
+    last_seen: float
+    last_seen_at: str | None
+    rows: int
+    duplicates: int
+    unparsed: int
+    lost_rows: int
+    held_back: int
+    problems: list[str]
+    status: dict[str, Any] | None
+
+
+class GatewaysOut(BaseModel):
+    """A page of gateways by name."""
+
+    gateways: list[GatewayOut]
+    total: int
+    next: str | None = Field(description="`after` of the next page; null on the last.")
+
+
+class HealthOut(BaseModel):
+    """Whether the hub works."""
+
+    status: Literal["ok", "degraded", "failing"]
+    version: str
+    database: Literal["ok", "failing"]
+    ingest: Literal["connected", "disconnected", "not running"]

@@ -1,0 +1,196 @@
+"""`vedette-hub`: serve, token, config, version."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vedette_hub import config as configuration
+from vedette_hub.api.health import VERSION
+from vedette_hub.config import Config
+from vedette_hub.errors import ConfigurationError, HubError
+
+EXIT_FAILURE, EXIT_CONFIGURATION = 1, 2
+_EXAMPLE = Path(__file__).parent / "hub.toml"
+
+config_option = click.option(
+    "--config",
+    "-c",
+    "path",
+    type=click.Path(path_type=Path),
+    envvar="VEDETTE_HUB_CONFIG",
+    help="Configuration file; without one the defaults and VEDETTE_HUB_… variables count.",
+)
+
+
+def _reported(command: Callable[..., None]) -> Callable[..., None]:
+    """Errors as sentences on standard error, with an exit code instead of a trace."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except ConfigurationError as error:
+            for problem in error.problems:
+                click.echo(problem, err=True)
+            sys.exit(EXIT_CONFIGURATION)
+        except HubError as error:
+            click.echo(str(error), err=True)
+            sys.exit(EXIT_FAILURE)
+
+    return run
+
+
+def _load(path: Path | None) -> Config:
+    environment = {name: value for name, value in os.environ.items() if name != "VEDETTE_HUB_CONFIG"}
+    return configuration.load(path, environment)
+
+
+@click.group()
+def main() -> None:
+    """The hub of a Vedette fleet: it takes in alerts, keeps them, and shows them."""
+
+
+@main.command()
+@config_option
+@_reported
+def serve(path: Path | None) -> None:
+    """Run the hub until it is told to stop."""
+    from vedette_hub import hub, log
+
+    config = _load(path)
+    log.configure(config.hub)
+    hub.serve(config)
+
+
+@main.command(hidden=True)
+@click.option("--socket", "socket_number", type=int, required=True)
+@_reported
+def web(socket_number: int) -> None:
+    """The web server's process, started by `serve` with the settings on standard input."""
+    from vedette_hub import hub, log
+
+    config = Config.model_validate_json(sys.stdin.buffer.readline())
+    log.configure(config.hub)
+    hub.serve_web(config, socket_number)
+
+
+@main.group()
+def token() -> None:
+    """API tokens: what programs and people sign in with."""
+
+
+@token.command("create")
+@click.argument("name")
+@config_option
+@_reported
+def create_token(name: str, path: Path | None) -> None:
+    """Make a token called NAME; it is printed once and kept as a hash only."""
+    from vedette_hub import hub
+    from vedette_hub.store import tokens
+    from vedette_hub.store.database import writing
+
+    secret = tokens.new_secret()
+    with writing(hub.open_database(_load(path))) as connection:
+        tokens.add_token(connection, name, secret, time.time())
+    click.echo(f"Token {name!r}, shown this once:", err=True)
+    click.echo(secret)
+
+
+@token.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@config_option
+@_reported
+def list_tokens(*, as_json: bool, path: Path | None) -> None:
+    """List tokens, without their secrets."""
+    from vedette_hub import hub
+    from vedette_hub.api.shapes import rfc3339
+    from vedette_hub.store import tokens
+    from vedette_hub.store.database import reading
+
+    with reading(hub.open_database(_load(path))) as connection:
+        found = tokens.list_tokens(connection)
+    if as_json:
+        fields = ("name", "created", "last_used", "revoked")
+        click.echo(json.dumps([{field: getattr(item, field) for field in fields} for item in found]))
+        return
+    for item in found:
+        used = f"last used {rfc3339(item.last_used)}" if item.last_used else "never used"
+        end = f"revoked {rfc3339(item.revoked)}" if item.revoked else used
+        click.echo(f"{item.name}\tmade {rfc3339(item.created)}\t{end}")
+    if not found:
+        click.echo("There are no tokens yet; `vedette-hub serve` makes the first one.", err=True)
+
+
+@token.command("revoke")
+@click.argument("name")
+@config_option
+@_reported
+def revoke_token(name: str, path: Path | None) -> None:
+    """Make the token called NAME useless at once, for signed-in browsers too."""
+    from vedette_hub import hub
+    from vedette_hub.store import tokens
+    from vedette_hub.store.database import writing
+
+    with writing(hub.open_database(_load(path))) as connection:
+        tokens.revoke_token(connection, name, time.time())
+    click.echo(f"Token {name!r} is revoked.", err=True)
+
+
+@main.group("config")
+def config_group() -> None:
+    """The configuration: check it, show it, begin one."""
+
+
+@config_group.command("check")
+@config_option
+@_reported
+def check_config(path: Path | None) -> None:
+    """Check the configuration in full; exit code 2 when something is wrong."""
+    from vedette_hub.fleet.broker import tls_context
+
+    config = _load(path)
+    config.broker_password()
+    tls_context(config.broker)
+    click.echo(f"{path or 'defaults'}: the configuration is sound.", err=True)
+
+
+@config_group.command("show")
+@config_option
+@_reported
+def show_config(path: Path | None) -> None:
+    """Show every setting with its value, as JSON; no secrets are part of it."""
+    click.echo(_load(path).model_dump_json(indent=2))
+
+
+@config_group.command("init")
+@click.argument("target", type=click.Path(path_type=Path), default=Path("hub.toml"))
+@_reported
+def init_config(target: Path) -> None:
+    """Write a configuration with every key and what it means to TARGET (hub.toml); never over a file."""
+    try:
+        with target.open("x") as file:
+            file.write(_EXAMPLE.read_text())
+    except FileExistsError:
+        raise HubError(f"{target}: there is a file already; choose another name") from None
+    except OSError as error:
+        raise HubError(f"{target}: {error.strerror}") from error
+    click.echo(f"{target} is written. Next: vedette-hub serve --config {target}", err=True)
+
+
+@main.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(VERSION)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,286 @@
+"""The hub's configuration: one TOML file, overridden by the environment, validated as a whole and then frozen."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import tomli
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from vedette_hub.errors import ConfigurationError
+
+ENVIRONMENT_PREFIX = "VEDETTE_HUB_"
+BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+
+_TABLE = re.compile(r"^\s*\[\s*([A-Za-z0-9_.\-\"' ]+?)\s*\]")
+_KEY = re.compile(r"^\s*[\"']?([A-Za-z0-9_\-]+)[\"']?\s*=")
+
+
+def _broker_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in BROKER_PORTS or not parts.hostname:
+        raise ValueError("write it as mqtt://HOST[:PORT], or with mqtts:// (TLS), ws:// or wss:// (WebSockets)")
+    if parts.username or parts.password:
+        raise ValueError("no user or password in the address: use username and password_file")
+    _ = parts.port  # raises ValueError with its own sentence when it is no port number
+    return url
+
+
+def _database_url(url: str) -> str:
+    if url and not url.startswith(("sqlite:///", "postgresql")):
+        raise ValueError("write it as sqlite:////absolute/path.db or postgresql+psycopg://HOST/NAME")
+    return url
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class HubSection(_Section):
+    """Where the hub keeps its state, and how it speaks."""
+
+    state_dir: str = "/var/lib/vedette-hub"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    silent_after: Annotated[float, Field(ge=1)] = 180.0
+
+
+class BrokerSection(_Section):
+    """The broker that gateways and hub meet at."""
+
+    url: Annotated[str, AfterValidator(_broker_url)] = "mqtt://127.0.0.1:1883"
+    protocol: Literal["5", "3.1.1"] = "5"
+    username: str = ""
+    password_file: str = ""
+    client_id: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    keep_alive: Annotated[int, Field(ge=5, le=3600)] = 30
+    session_expiry: Annotated[int, Field(ge=0, le=4_294_967_294)] = 3600
+
+
+class DatabaseSection(_Section):
+    """Where alerts are kept."""
+
+    url: Annotated[str, AfterValidator(_database_url)] = ""
+
+
+class WebSection(_Section):
+    """API and console."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    threads: Annotated[int, Field(ge=1, le=64)] = 8
+    public_metrics: bool = False
+    secure_cookies: bool = False
+    session_hours: Annotated[float, Field(gt=0, le=8760)] = 12.0
+
+
+class LimitsSection(_Section):
+    """Bounds; what happens at each is said in `configs/hub.toml`."""
+
+    gateways: Annotated[int, Field(ge=1)] = 10_000
+    alerts: Annotated[int, Field(ge=1)] = 1_000_000
+    events_per_alert: Annotated[int, Field(ge=2)] = 500
+    reports: Annotated[int, Field(ge=1)] = 100_000
+    unparsed: Annotated[int, Field(ge=1)] = 1_000
+    unparsed_bytes: Annotated[int, Field(ge=256)] = 16_384
+    batch_messages: Annotated[int, Field(ge=1, le=10_000)] = 200
+    linger: Annotated[float, Field(ge=0, le=1)] = 0.02
+
+
+class Config(_Section):
+    """Everything a hub is told; see `configs/hub.toml` for what each key means."""
+
+    hub: HubSection = HubSection()
+    broker: BrokerSection = BrokerSection()
+    database: DatabaseSection = DatabaseSection()
+    web: WebSection = WebSection()
+    limits: LimitsSection = LimitsSection()
+
+    @property
+    def state_dir(self) -> Path:
+        """The state directory."""
+        return Path(self.hub.state_dir)
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the database; SQLite in the state directory unless told otherwise."""
+        return self.database.url or f"sqlite:///{self.state_dir / 'hub.db'}"
+
+    def broker_password(self) -> str | None:
+        """The broker password from its file; None without one.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or is empty.
+        """
+        if not self.broker.password_file:
+            return None
+        try:
+            password = Path(self.broker.password_file).read_text().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError([f"broker.password_file: {error}; put the password alone into it"]) from error
+        if not password:
+            raise ConfigurationError([f"broker.password_file: {self.broker.password_file} is empty"])
+        return password
+
+
+_PATH_KEYS = (("hub", "state_dir"), ("broker", "password_file"), ("broker", "ca_file"), ("broker", "cert_file"),
+              ("broker", "key_file"))  # fmt: skip
+_MUST_EXIST = _PATH_KEYS[1:]
+
+
+def load(path: Path | None, environment: Mapping[str, str]) -> Config:
+    """The configuration in the file at `path` (None: defaults), overridden by `VEDETTE_HUB_…` variables.
+
+    Relative paths in the file start at the file's folder, those in the environment at the working directory.
+
+    Raises:
+        ConfigurationError: with every mistake there is, one line each.
+    """
+    lines: dict[tuple[str, ...], int] = {}
+    tree: dict[str, Any] = {}
+    if path is not None:
+        text = _read(path)
+        tree = _parse(path, text)
+        _anchor_paths(tree, path.parent)
+        lines = _key_lines(text)
+    sources = {key: f"{path}:{line}" for key, line in lines.items()}
+    problems = _override(tree, environment, sources)
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        config = None
+        problems += [_sentence(detail, tree, sources, path) for detail in error.errors()]
+    problems += _missing_files(tree, sources)
+    if problems or config is None:
+        raise ConfigurationError(problems)
+    return config
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigurationError([f"{path}: {reason}; `vedette-hub config init` writes a commented example"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError([f"{path}: not UTF-8 at byte {error.start}"]) from error
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        raise ConfigurationError([f"{path}:{error.lineno} column {error.colno}: {error.msg}"]) from error
+
+
+def _anchor_paths(tree: dict[str, Any], folder: Path) -> None:
+    for section, key in _PATH_KEYS:
+        table = tree.get(section)
+        if isinstance(table, dict) and isinstance(table.get(key), str) and table[key]:
+            table[key] = str((folder / Path(table[key]).expanduser()).absolute())
+
+
+def _key_lines(text: str) -> dict[tuple[str, ...], int]:
+    """Line of every table and key of a TOML text whose strings do not span lines."""
+    lines: dict[tuple[str, ...], int] = {}
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _TABLE.match(line):
+            table = tuple(part.strip(" \"'") for part in header[1].split("."))
+            lines.setdefault(table, number)
+        elif key := _KEY.match(line):
+            lines.setdefault((*table, key[1]), number)
+    return lines
+
+
+def _sections() -> dict[str, type[BaseModel]]:
+    return {name: type(field.default) for name, field in Config.model_fields.items()}
+
+
+def _variables() -> dict[str, tuple[str, str]]:
+    """Environment variable → (section, key); the section `hub` is the prefix itself."""
+    names: dict[str, tuple[str, str]] = {}
+    for section, model in _sections().items():
+        for key in model.model_fields:
+            middle = "" if section == "hub" else f"{section.upper()}_"
+            names[f"{ENVIRONMENT_PREFIX}{middle}{key.upper()}"] = (section, key)
+    return names
+
+
+def _override(tree: dict[str, Any], environment: Mapping[str, str], sources: dict[tuple[str, ...], str]) -> list[str]:
+    problems: list[str] = []
+    known = _variables()
+    for variable, value in environment.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        if variable not in known:
+            problems.append(f"environment {variable}: unknown variable{_did_you_mean(variable, known)}")
+            continue
+        section, key = known[variable]
+        table = tree.setdefault(section, {})
+        if isinstance(table, dict):
+            table[key] = _typed(section, key, value)
+            sources[(section, key)] = f"environment {variable}:"
+    return problems
+
+
+def _typed(section: str, key: str, value: str) -> Any:
+    """A variable's text as the TOML value it would be, so that file and environment meet the same validation."""
+    default = getattr(getattr(Config(), section), key)
+    if isinstance(default, str):
+        return str(Path(value).absolute()) if value and (section, key) in _PATH_KEYS else value
+    try:
+        return tomli.loads(f"value = {value}")["value"]
+    except tomli.TOMLDecodeError:
+        return value
+
+
+def _did_you_mean(name: str, known: Mapping[str, object] | list[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f', did you mean "{close[0]}"?' if close else f"; known: {', '.join(known)}" if len(known) < 16 else ""
+
+
+def _sentence(
+    detail: ErrorDetails,
+    tree: dict[str, Any],
+    sources: dict[tuple[str, ...], str],
+    path: Path | None,
+) -> str:
+    location = tuple(str(part) for part in detail["loc"])
+    where = sources.get(location) or sources.get(location[:1]) or (str(path) if path else "configuration")
+    name = ".".join(location)
+    if detail["type"] == "extra_forbidden":
+        known = list(_sections() if len(location) == 1 else _sections()[location[0]].model_fields)
+        what = "unknown section" if len(location) == 1 and isinstance(tree.get(location[0]), dict) else "unknown key"
+        return f"{where} {name}: {what}{_did_you_mean(location[-1], known)}"
+    if detail["type"] == "model_type":
+        return f"{where} {name}: must be a section, written [{name}]"
+    message = detail["msg"].removeprefix("Value error, ")
+    value = detail["input"]
+    # An address may hold a password, which belongs in no log.
+    shown = "" if isinstance(value, dict) or "@" in str(value) else f", not {value!r}"
+    return f"{where} {name}: {message[:1].lower()}{message[1:]}{shown}"
+
+
+def _missing_files(tree: dict[str, Any], sources: dict[tuple[str, ...], str]) -> list[str]:
+    problems = []
+    for section, key in _MUST_EXIST:
+        table = tree.get(section)
+        name = table.get(key) if isinstance(table, dict) else None
+        if isinstance(name, str) and name and not Path(name).is_file():
+            problems.append(f"{sources.get((section, key), 'configuration')} {section}.{key}: there is no file {name}")
+    broker = tree.get("broker")
+    if isinstance(broker, dict) and bool(broker.get("cert_file")) != bool(broker.get("key_file")):
+        given, missing = ("cert_file", "key_file") if broker.get("cert_file") else ("key_file", "cert_file")
+        where = sources.get(("broker", given), "configuration")
+        problems.append(f"{where} broker.{given}: needs {missing} as well")
+    return problems

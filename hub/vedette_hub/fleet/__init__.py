@@ -1,0 +1,1 @@
+"""The fleet: what comes from gateways, and what they are told."""

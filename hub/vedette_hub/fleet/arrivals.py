@@ -1,0 +1,154 @@
+"""What arrives from gateways, taken apart: one message becomes statuses, rows and what could not be parsed. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from vedette_hub.store.schema import NAME_LENGTH
+from vedette_models import topics
+from vedette_models.messages import PRIORITIES, Alert, Delivery, MessageError, Priority, Report, Row, Status, from_bytes
+
+MAX_NUMBER = 2**53
+"""Largest revision, sequence number or count: what every JSON reader and database can hold."""
+
+IGNORED_SUBJECTS = frozenset({"live"})
+"""Streams for somebody who is watching; nobody is, and they are not worth keeping."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True)
+class StatusArrival:
+    """A gateway said how it is."""
+
+    topic: str
+    gateway: str
+    status: Status
+    raw: bytes
+    retained: bool
+    """The broker's copy from before we subscribed: no sign of life."""
+
+
+@dataclass(frozen=True)
+class RowArrival:
+    """One row of a gateway's outbox; without `content` it could not be parsed, and `error` says why."""
+
+    topic: str
+    gateway: str
+    priority: Priority
+    epoch: str
+    sequence: int
+    raw: bytes
+    content: Alert | Report | None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class UnparsedArrival:
+    """A message that is nothing we know; it has no row number, so that nothing can be receipted."""
+
+    topic: str
+    gateway: str | None
+    raw: bytes
+    error: str
+
+
+Arrival = StatusArrival | RowArrival | UnparsedArrival
+
+
+def parse(topic: str, payload: bytes, *, retained: bool = False) -> list[Arrival]:
+    """The arrivals in one message on `topics.UP_ALL`; never raises for what a gateway sent."""
+    address = topics.parse_up(topic)
+    if address is None:
+        return [UnparsedArrival(topic, None, payload, "not a topic of a gateway")]
+    gateway, subject = address
+    # Another spelling of the same name would let one gateway speak for another past the broker's access list.
+    if topics.gateway_up(gateway, subject) != topic or _name_fault("gateway", gateway, path=True):
+        return [UnparsedArrival(topic, None, payload, "gateway: the name in the topic is not encoded as it should be")]
+    try:
+        if subject == "status":
+            return _status(topic, gateway, payload, retained=retained)
+        for priority in PRIORITIES:
+            if subject == priority:
+                return _rows(topic, gateway, priority, payload)
+    except MessageError as error:
+        return [UnparsedArrival(topic, gateway, payload, str(error))]
+    if subject in IGNORED_SUBJECTS:
+        return []
+    return [UnparsedArrival(topic, gateway, payload, f'"{subject}" is not known to this hub; is the agent newer?')]
+
+
+def as_unparsed(arrival: Arrival, error: str) -> Arrival:
+    """The same arrival as one that could not be dealt with; a row keeps its number, and is receipted."""
+    if isinstance(arrival, RowArrival):
+        return replace(arrival, content=None, error=error)
+    return UnparsedArrival(arrival.topic, arrival.gateway, arrival.raw, error)
+
+
+def _status(topic: str, gateway: str, payload: bytes, *, retained: bool) -> list[Arrival]:
+    if not payload:
+        return []  # somebody cleared the retained status
+    status = from_bytes(Status, payload)
+    if status.gateway != gateway:
+        raise MessageError(f"Status: gateway {status.gateway[:NAME_LENGTH]!r} on the topic of {gateway!r}")
+    return [StatusArrival(topic, gateway, status, payload, retained)]
+
+
+def _rows(topic: str, gateway: str, priority: Priority, payload: bytes) -> list[Arrival]:
+    rows = from_bytes(Delivery, payload).rows
+    for row in rows:
+        if fault := _name_fault("epoch", row.epoch, path=True):
+            raise MessageError(f"Delivery: {fault}")
+        if not 1 <= row.sequence <= MAX_NUMBER:
+            raise MessageError(f"Delivery: sequence {row.sequence}: must be 1 to {MAX_NUMBER}")
+    return [_row(topic, gateway, priority, row) for row in rows]
+
+
+def _row(topic: str, gateway: str, priority: Priority, row: Row) -> RowArrival:
+    raw = bytes(row.body)
+    content: Alert | Report | None = None
+    fault = ""
+    try:
+        if priority == "alerts":
+            content = alert = from_bytes(Alert, raw)
+            fault = _alert_fault(alert, gateway)
+        else:
+            content = report = from_bytes(Report, raw)
+            fault = _report_fault(report)
+    except MessageError as error:
+        fault = str(error)
+    return RowArrival(topic, gateway, priority, row.epoch, row.sequence, raw, None if fault else content, fault)
+
+
+def _alert_fault(alert: Alert, gateway: str) -> str:
+    if alert.gateway != gateway:
+        return f"Alert: gateway {alert.gateway[:NAME_LENGTH]!r} on the topic of {gateway!r}"
+    if not 1 <= alert.revision <= MAX_NUMBER:
+        return f"Alert: revision {alert.revision}: must be 1 to {MAX_NUMBER}"
+    return (
+        _name_fault("Alert: id", alert.id, path=True)
+        or _name_fault("Alert: device", alert.device)
+        or _name_fault("Alert: profile", alert.profile)
+        or _name_fault("Alert: kind", alert.kind)
+    )
+
+
+def _report_fault(report: Report) -> str:
+    for loss in report.losses:
+        if fault := _name_fault("Report: epoch", loss.epoch, path=True):
+            return fault
+        if not 1 <= loss.first <= loss.last <= MAX_NUMBER:
+            return f"Report: {loss.first} to {loss.last} is no range of sequence numbers"
+    return ""
+
+
+def _name_fault(what: str, name: str, *, path: bool = False) -> str:
+    """What is wrong with a name, or nothing; one that becomes part of an address (`path`) is held to more."""
+    if len(name) > NAME_LENGTH:
+        return f"{what}: {len(name)} characters, at most {NAME_LENGTH}"
+    if path and not name:
+        return f"{what}: empty"
+    if path and _CONTROL.search(name):
+        return f"{what}: control characters in {name!r}"
+    return ""

@@ -1,0 +1,139 @@
+"""The composer: the only place where the hub's parts meet."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import subprocess
+import time
+
+from apiflask import APIFlask
+from flask_bootstrap import Bootstrap5  # type: ignore[import-untyped]  # it has no types
+from sqlalchemy import Engine
+
+from vedette_hub import state, systemd
+from vedette_hub.api import alerts, gateways, health, metrics
+from vedette_hub.api.application import new_application
+from vedette_hub.api.context import Context
+from vedette_hub.config import Config
+from vedette_hub.fleet import broker
+from vedette_hub.fleet.ingest import Ingest
+from vedette_hub.store.database import open_store
+from vedette_hub.store.migrate import migrate
+from vedette_hub.web import console, server, session
+
+logger = logging.getLogger(__name__)
+
+WEB_COMMAND = ["-m", "vedette_hub.cli", "web"]
+WEB_RESTART_SECONDS = 1.0
+WATCH_SECONDS = 0.5
+
+
+def open_database(config: Config) -> Engine:
+    """The store of this configuration, up to date.
+
+    Raises:
+        HubError: the state directory or the database cannot be used.
+    """
+    state.prepare(config.state_dir)
+    engine = open_store(config.database_url)
+    migrate(engine)
+    return engine
+
+
+def web_application(config: Config) -> APIFlask:
+    """API and console over the store of this configuration."""
+    here = Context(config, open_store(config.database_url))
+    app = new_application(here)
+    app.config["BOOTSTRAP_SERVE_LOCAL"] = True
+    Bootstrap5(app)
+    session.configure(
+        app, state.session_key(config.state_dir), hours=config.web.session_hours, secure=config.web.secure_cookies
+    )
+    for part in (health, gateways, alerts, metrics, console):
+        app.register_blueprint(part.blueprint)
+    return app
+
+
+def serve_web(config: Config, socket_number: int) -> None:
+    """The web server's process, started by `serve`."""
+    server.serve(lambda: web_application(config), socket_number, config.web.threads)
+
+
+def serve(config: Config) -> None:
+    """Run the hub until SIGTERM or SIGINT.
+
+    Raises:
+        HubError: it cannot start; says why, and what to do.
+    """
+    password = config.broker_password()
+    tls = broker.tls_context(config.broker)
+    state.prepare(config.state_dir)
+    with state.lock(config.state_dir), contextlib.ExitStack() as stack:
+        engine = open_database(config)
+        stack.callback(engine.dispose)
+        new_token = state.first_token(config.state_dir, engine, time.time())
+        state.session_key(config.state_dir)
+        listener = stack.enter_context(server.listen(config.web.host, config.web.port))
+        _greet(config, listener, new_token=new_token)
+        ingest = Ingest(config.broker, config.limits, engine, config.state_dir, password=password, tls=tls)
+        asyncio.run(_Service(config, listener, ingest).run())
+
+
+def _greet(config: Config, listener: socket.socket, *, new_token: bool) -> None:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104  # compared only
+    path = config.state_dir / state.TOKEN_FILE
+    made = "; it has just been made" if new_token else ""
+    logger.info("console: http://%s:%d/login (sign in with the token in %s%s)", shown, port, path, made)
+
+
+class _Service:
+    """What runs while the hub serves: ingest here, the web server as a child, and systemd's watchdog."""
+
+    def __init__(self, config: Config, listener: socket.socket, ingest: Ingest) -> None:
+        self._config = config
+        self._listener = listener
+        self._ingest = ingest
+
+    async def run(self) -> None:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(self._ingest.run(), name="ingest"),
+                tasks.create_task(self._keep_web_running(), name="web"),
+                tasks.create_task(self._reassure_systemd(), name="watchdog"),
+            ]
+            systemd.notify("READY=1")
+            await stopping.wait()
+            logger.info("stopping")
+            systemd.notify("STOPPING=1")
+            for task in running:
+                task.cancel()
+
+    async def _keep_web_running(self) -> None:
+        while True:
+            child = server.start(WEB_COMMAND, self._listener, self._config.model_dump_json())
+            try:
+                await self._wait(child)
+            finally:
+                await asyncio.to_thread(server.stop, child)
+            logger.error("web: the server ended with code %s; it is started again", child.returncode)
+            await asyncio.sleep(WEB_RESTART_SECONDS)
+
+    async def _wait(self, child: subprocess.Popen[bytes]) -> None:
+        while child.poll() is None:  # noqa: ASYNC110  # a process gives no event to wait for
+            await asyncio.sleep(WATCH_SECONDS)
+
+    async def _reassure_systemd(self) -> None:
+        period = systemd.watchdog_seconds()
+        while period is not None:
+            if not self._ingest.hangs():
+                systemd.notify("WATCHDOG=1")
+            await asyncio.sleep(period)

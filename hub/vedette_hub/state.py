@@ -1,0 +1,105 @@
+"""The state directory: made for the hub alone, locked by the one that serves, with its secrets."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from sqlalchemy import Engine
+
+from vedette_hub.errors import HubError
+from vedette_hub.store import tokens
+from vedette_hub.store.database import reading, writing
+
+TOKEN_FILE = "api-token"  # noqa: S105  # the name of a file
+KEY_FILE = "session-key"
+FIRST_TOKEN_NAME = "first"  # noqa: S105  # the name of a token
+
+
+class StateError(HubError):
+    """The state directory cannot be used."""
+
+
+def prepare(state_dir: Path) -> None:
+    """Make the state directory if it is missing, readable for its owner only.
+
+    Raises:
+        StateError: it cannot be made or written to.
+    """
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateError(
+            f"state directory {state_dir}: {error.strerror}; set hub.state_dir to a folder of yours"
+        ) from error
+    if not os.access(state_dir, os.W_OK | os.X_OK):
+        raise StateError(f"state directory {state_dir}: this user may not write there; set hub.state_dir, or chown it")
+
+
+def lock(state_dir: Path) -> IO[str]:
+    """Hold the state directory until the process ends, however it ends.
+
+    Raises:
+        StateError: another hub holds it.
+    """
+    file = (state_dir / "lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        raise StateError(f"state directory {state_dir}: another vedette-hub serves it (process {holder})") from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def session_key(state_dir: Path) -> bytes:
+    """The key that signs the console's cookies; made at the first start."""
+    return _secret(state_dir / KEY_FILE, lambda: os.urandom(32).hex()).encode()
+
+
+def first_token(state_dir: Path, engine: Engine, now: float) -> bool:
+    """See to it that there is an API token: the first one goes into a file; whether it is new.
+
+    The file is written before the store knows its hash, so that a crash between the two loses nothing.
+    """
+    with reading(engine) as connection:
+        if tokens.list_tokens(connection):
+            return False
+    secret = _secret(state_dir / TOKEN_FILE, tokens.new_secret)
+    if not tokens.is_secret(secret):
+        raise StateError(
+            f"{state_dir / TOKEN_FILE}: holds no token; delete it, and a new one is made at the next start"
+        )
+    with writing(engine) as connection:
+        tokens.add_token(connection, FIRST_TOKEN_NAME, secret, now)
+    return True
+
+
+def _secret(path: Path, make: Callable[[], str]) -> str:
+    """The line in a file of mode 0600; the file is made, all or nothing, when it is missing or empty."""
+    try:
+        if text := path.read_text().strip():
+            return text
+    except FileNotFoundError:
+        pass
+    except (OSError, UnicodeDecodeError) as error:
+        raise StateError(f"{path}: {error}") from error
+    text = make()
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise StateError(f"{path}: {error.strerror}") from error
+    return text

@@ -1,0 +1,188 @@
+"""Tables of the store. Times are seconds since 1970 UTC; the migrations under `migrations/` must say the same."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
+
+NAME_LENGTH = 256
+"""Longest name of a gateway, device, profile, kind, alert or epoch, in characters."""
+
+# SQLite numbers rows by itself only in a column of type INTEGER.
+Serial = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _name(column: str, *, primary_key: bool = False) -> Column[str]:
+    return Column(column, String(NAME_LENGTH), nullable=False, primary_key=primary_key)
+
+
+gateways = Table(
+    "gateways",
+    metadata,
+    _name("gateway", primary_key=True),
+    Column("first_seen", Float, nullable=False),
+    Column("last_seen", Float, nullable=False),
+    Column("online", Boolean, nullable=False, server_default=false()),
+    Column("status", Text, nullable=True),
+    Column("status_received", Float, nullable=True),
+    Column("rows", BigInteger, nullable=False, server_default="0"),
+    Column("duplicates", BigInteger, nullable=False, server_default="0"),
+    Column("unparsed", BigInteger, nullable=False, server_default="0"),
+    Column("lost_rows", BigInteger, nullable=False, server_default="0"),
+    Column("held_back", BigInteger, nullable=False, server_default="0"),
+)
+
+ledgers = Table(
+    "ledgers",
+    metadata,
+    _name("gateway", primary_key=True),
+    _name("priority", primary_key=True),
+    _name("epoch", primary_key=True),
+    Column("through", BigInteger, nullable=False),
+    Column("ranges", Text, nullable=False),
+    Column("updated", Float, nullable=False),
+    Index(None, "gateway", "priority", "updated"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("serial", Serial, primary_key=True, autoincrement=True),
+    _name("gateway"),
+    _name("alert"),
+    Column("revision", BigInteger, nullable=False),
+    _name("device"),
+    _name("profile"),
+    _name("kind"),
+    Column("state", String(8), nullable=False),
+    Column("severity", String(8), nullable=False),
+    Column("acknowledged", Boolean, nullable=False),
+    Column("opened", Float, nullable=False),
+    Column("received", Float, nullable=False),
+    Column("updated", Float, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("acknowledged_by", String(NAME_LENGTH), nullable=True),
+    Column("acknowledged_time", Float, nullable=True),
+    Column("acknowledged_severity", String(8), nullable=True),
+    Column("resolved_by", String(NAME_LENGTH), nullable=True),
+    Column("resolved_time", Float, nullable=True),
+    Column("resolved_revision", BigInteger, nullable=True),
+    Column("label", String(8), nullable=True),
+    Column("label_by", String(NAME_LENGTH), nullable=True),
+    Column("label_time", Float, nullable=True),
+    UniqueConstraint("gateway", "alert"),
+    Index(None, "gateway", "serial"),
+    Index(None, "device", "serial"),
+    Index(None, "profile", "serial"),
+    Index(None, "kind", "serial"),
+    Index(None, "label", "serial"),
+    Index(None, "opened"),
+    Index(None, "severity", "state", "acknowledged", "serial"),
+    Index(None, "state", "acknowledged", "serial"),
+    # A serial is never given twice, also when the newest alert has been deleted: pages and links rely on it.
+    sqlite_autoincrement=True,
+)
+
+alert_events = Table(
+    "alert_events",
+    metadata,
+    _name("gateway", primary_key=True),
+    _name("alert", primary_key=True),
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("received", Float, nullable=False),
+    Column("event", Text, nullable=False),
+    ForeignKeyConstraint(["gateway", "alert"], ["alerts.gateway", "alerts.alert"], ondelete="CASCADE"),
+)
+
+alert_actions = Table(
+    "alert_actions",
+    metadata,
+    Column("number", Serial, primary_key=True, autoincrement=True),
+    _name("gateway"),
+    _name("alert"),
+    Column("action", String(16), nullable=False),
+    Column("time", Float, nullable=False),
+    Column("by", String(NAME_LENGTH), nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("label", String(8), nullable=True),
+    ForeignKeyConstraint(["gateway", "alert"], ["alerts.gateway", "alerts.alert"], ondelete="CASCADE"),
+    Index(None, "gateway", "alert", "number"),
+)
+
+unparsed = Table(
+    "unparsed",
+    metadata,
+    Column("number", Serial, primary_key=True, autoincrement=True),
+    Column("received", Float, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("gateway", String(NAME_LENGTH), nullable=True),
+    Column("error", Text, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("number", Serial, primary_key=True, autoincrement=True),
+    _name("gateway"),
+    Column("time", Float, nullable=False),
+    Column("received", Float, nullable=False),
+    Column("body", Text, nullable=False),
+    Index(None, "gateway", "number"),
+)
+
+losses = Table(
+    "losses",
+    metadata,
+    _name("gateway", primary_key=True),
+    _name("priority", primary_key=True),
+    _name("epoch", primary_key=True),
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, primary_key=True, autoincrement=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("time", Float, nullable=False),
+    Column("received", Float, nullable=False),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    _name("name", primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("number", Serial, primary_key=True, autoincrement=True),
+    Column("name", String(NAME_LENGTH), nullable=False, unique=True),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("created", Float, nullable=False),
+    Column("last_used", Float, nullable=True),
+    Column("revoked", Float, nullable=True),
+)

@@ -1,0 +1,109 @@
+"""The web server: gunicorn as a child that ends with its parent, on a socket the parent holds.
+
+The parent keeps the child's standard input open. However the parent ends, also by `kill -9`, the child reads the end
+of it and takes its workers along at once, so that a new hub finds the port free.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]  # gunicorn has no types
+
+from vedette_hub.errors import HubError
+
+STOP_SECONDS = 5
+_WORKER_SECONDS = 60
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        HubError: the address is in use, or not one of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        hint = "does another program listen there? Set web.port" if error.errno == 98 else "set web.host and web.port"
+        raise HubError(f"web: cannot listen on {host} port {port}: {error.strerror or error}; {hint}") from error
+
+
+def start(command: list[str], listener: socket.socket, settings: str) -> subprocess.Popen[bytes]:
+    """Start a child that serves `listener`; it is given `settings` as the first line of its standard input."""
+    number = listener.fileno()
+    child = subprocess.Popen(  # noqa: S603  # our own interpreter and arguments
+        [sys.executable, *command, "--socket", str(number)],
+        stdin=subprocess.PIPE,
+        pass_fds=[number],
+        process_group=0,
+    )
+    assert child.stdin is not None  # noqa: S101  # a pipe was asked for
+    child.stdin.write(settings.replace("\n", " ").encode() + b"\n")
+    child.stdin.flush()
+    return child
+
+
+def stop(child: subprocess.Popen[bytes]) -> None:
+    """End the child: requests that run may finish, for a few seconds."""
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(STOP_SECONDS + 2)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+    if child.stdin is not None:
+        child.stdin.close()
+
+
+def serve(make_application: Callable[[], Flask], socket_number: int, threads: int) -> None:
+    """In the child: serve until told to stop, or until the parent is gone."""
+    threading.Thread(target=_end_with_parent, args=(sys.stdin.fileno(),), name="parent watch", daemon=True).start()
+    _Gunicorn(make_application, socket_number, threads).run()
+
+
+def _end_with_parent(parent: int) -> None:
+    # Not through sys.stdin: its lock, held while waiting, would break a worker's clean exit.
+    while os.read(parent, 1):
+        pass
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn, configured here and by nothing else."""
+
+    def __init__(self, make_application: Callable[[], Flask], socket_number: int, threads: int) -> None:
+        self._make_application = make_application
+        self._options: dict[str, Any] = {
+            "bind": [f"fd://{socket_number}"],
+            "worker_class": "gthread",
+            "workers": 1,
+            "threads": threads,
+            "timeout": _WORKER_SECONDS,
+            "graceful_timeout": STOP_SECONDS,
+            "keepalive": 5,
+            "loglevel": "warning",
+            "control_socket_disable": True,
+            "limit_request_line": 8190,
+            "proc_name": "vedette-hub web",
+        }
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Take over the options; the environment has no say."""
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """The application, made in each worker: a database connection cannot cross a fork."""
+        return self._make_application()
