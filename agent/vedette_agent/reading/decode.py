@@ -1,0 +1,135 @@
+"""Decode: raw messages → readings in columns, pure.
+
+Whatever arrives, nothing is raised: what cannot be used becomes a dead letter that says why, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from pathlib import Path
+from traceback import extract_tb
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from vedette_agent.reading.columns import Columns, Lane
+from vedette_agent.reading.document import DecodeError
+from vedette_agent.reading.message import DeadLetter
+from vedette_agent.reading.routes import Routes
+from vedette_agent.reading.row import DEVICE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from vedette_agent.config.models import Limits, Stream, TimePolicy
+    from vedette_agent.reading.devices import DeviceTable
+    from vedette_agent.reading.message import Message
+    from vedette_models.profile import Profile
+    from vedette_models.readings import ReadingBatch
+
+
+class ProfileReadings(NamedTuple):
+    """The readings of one profile, N of them, at least one."""
+
+    batch: ReadingBatch
+    """In order of arrival; `origin` is the index of the message."""
+    sequence: list[int | None]
+    """(N,) as the device counts, for traces."""
+    retained: NDArray[np.bool_]
+    """(N,) whether the message was sent because of a subscription: a last known value, not to be scored."""
+
+
+class Decoded(NamedTuple):
+    """What a batch of messages holds."""
+
+    profiles: dict[str, ProfileReadings]
+    """Those with readings."""
+    dead: list[DeadLetter]
+    """In the order of the messages; several for an array with several faults."""
+
+
+class Decoder:
+    """Decodes messages of the configured streams."""
+
+    def __init__(
+        self,
+        streams: Sequence[Stream],
+        profiles: Mapping[str, Profile],
+        time: TimePolicy,
+        limits: Limits,
+        tables: Mapping[str, DeviceTable],
+    ) -> None:
+        """With the device table of every profile; new devices are entered into it."""
+        self._routes = Routes(streams, profiles, limits)
+        self._time = time
+        self._tables = tables
+
+    def decode(self, messages: Sequence[Message], now: float) -> Decoded:
+        """The readings in messages that arrived at `now` (seconds since 1970 UTC); nothing received raises."""
+        lanes: dict[str, Lane] = {}
+        dead: list[DeadLetter] = []
+        route_of = self._routes.of
+        retained = {index for index, message in enumerate(messages) if message.retained}
+        for index, message in enumerate(messages):
+            payload = message.payload
+            if not payload and index in retained:
+                continue  # no reading, but the end of what was retained
+            try:
+                reader, profile, device = route_of(message.topic)
+                found = reader.read(payload)
+            except DecodeError as error:
+                dead.append(DeadLetter(index, error.reason, error.detail))
+                continue
+            except Exception as error:
+                dead.append(_internal(index, error))
+                continue
+            lane = lanes.get(profile)
+            if lane is None:
+                lane = lanes[profile] = Lane()
+            if isinstance(found, tuple):
+                lane.add(index, found[DEVICE] if device is None else device, found)
+                continue
+            for row in found:
+                if isinstance(row, DecodeError):
+                    dead.append(DeadLetter(index, row.reason, row.detail))
+                else:
+                    lane.add(index, row[DEVICE] if device is None else device, row)
+        profiles: dict[str, ProfileReadings] = {}
+        for profile, lane in lanes.items():
+            columns, refused = self._columns(profile, lane, now, retained)
+            dead += refused
+            if columns is not None:
+                flags = np.array([i in retained for i in columns.batch.origin.tolist()], np.bool_)
+                profiles[profile] = ProfileReadings(columns.batch, columns.sequence, flags)
+        dead.sort(key=attrgetter("index"))
+        return Decoded(profiles, dead)
+
+    def _columns(
+        self, profile: str, lane: Lane, now: float, retained: set[int]
+    ) -> tuple[Columns | None, list[DeadLetter]]:
+        table = self._tables[profile]
+        try:
+            return lane.columns(table, now, self._time, retained)
+        except Exception:
+            # Each reading alone, so that only what fails is lost.
+            failed: list[DeadLetter] = []
+            sound = Lane()
+            for origin, device, row in lane.readings():
+                alone = Lane()
+                alone.add(origin, device, row)
+                try:
+                    alone.columns(table, now, self._time, retained)
+                except Exception as error:
+                    failed.append(_internal(origin, error))
+                else:
+                    sound.add(origin, device, row)
+            columns, refused = sound.columns(table, now, self._time, retained)
+            return columns, failed + refused
+
+
+def _internal(index: int, error: Exception) -> DeadLetter:
+    last = extract_tb(error.__traceback__)[-1]
+    where = f"{Path(last.filename).name}:{last.lineno}"
+    return DeadLetter(index, "internal", f"{type(error).__name__} in {where}, a fault of Vedette's: please report it")

@@ -1,0 +1,109 @@
+"""Times as devices write them → seconds since 1970 UTC, and what the gateway makes of them."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from vedette_agent.reading.document import shown
+from vedette_agent.reading.message import Reason
+from vedette_models.readings import Quality
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from vedette_agent.config.models import TimePolicy
+
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC).timestamp()
+"""What lies before is no time of a reading, but the zero of somebody's calendar."""
+_UNITS = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (1e20, 1e9))
+"""(below, units a second): seconds up to the year 5138, milliseconds from 1973 on, micro- and nanoseconds."""
+_LONGEST = 64
+
+
+class Times(NamedTuple):
+    """Times of N readings."""
+
+    seconds: NDArray[np.float64]
+    """(N,) finite where not refused."""
+    quality: NDArray[np.uint8]
+    """(N,) `Quality` flags."""
+    refused: dict[int, tuple[Reason, str]]
+    """By index, why a reading cannot be placed in time."""
+
+
+def judge(raw: Sequence[float | str | None], now: float, policy: TimePolicy) -> Times:
+    """Times of readings that arrived at `now`: arrival stands in for what is missing or too far ahead."""
+    quality = np.zeros(len(raw), np.uint8)
+    oldest = EARLIEST if policy.max_age is None else max(now - policy.max_age, EARLIEST)
+    newest = min(now + policy.max_ahead, _UNITS[0][0])
+    # Nearly always all times are plain seconds of the last minutes.
+    if set(map(type, raw)) == {float} and oldest <= min(raw) and max(raw) < newest:  # type: ignore[type-var, operator]  # floats all
+        return Times(np.array(raw, np.float64), quality, {})
+    found = seconds(raw)
+    absent = np.isnan(found)
+    ahead = (found > now + policy.max_ahead) & (found < math.inf)
+    if absent.any():
+        quality[absent] = Quality.ARRIVAL_TIME
+    if ahead.any():
+        quality[ahead] = Quality.CLOCK_AHEAD
+    found[absent | ahead] = now
+    refused: dict[int, tuple[Reason, str]] = {
+        i: ("no_time", f"the time {shown(raw[i])} is none: send seconds or milliseconds since 1970, or ISO 8601")
+        for i in np.flatnonzero(found == math.inf).tolist()
+    }
+    if policy.max_age is not None:
+        for i in np.flatnonzero(found < now - policy.max_age).tolist():
+            refused[i] = ("too_old", _too_old(raw[i], now - float(found[i]), policy.max_age))
+    return Times(found, quality, refused)
+
+
+def seconds(times: Sequence[float | str | None]) -> NDArray[np.float64]:
+    """(N,) seconds since 1970-01-01 UTC: NaN where there is no time, infinite where what is there is none.
+
+    Numbers are seconds, milliseconds, microseconds or nanoseconds by magnitude: below 1e11, 1e14, 1e17 and 1e20.
+    Texts are ISO 8601, in UTC where they name no offset.
+
+    >>> seconds([1.7e9, 1.7e12, "2023-11-14T22:13:20Z", None, "yesterday"]).tolist()
+    [1700000000.0, 1700000000.0, 1700000000.0, nan, inf]
+    """
+    texts = {i: _iso(time) for i, time in enumerate(times) if isinstance(time, str)}
+    found = np.array([None if i in texts else time for i, time in enumerate(times)] if texts else times, np.float64)
+    magnitude = np.abs(found)
+    if (magnitude >= _UNITS[0][0]).any():
+        unit = np.select([magnitude < below for below, _ in _UNITS], [unit for _, unit in _UNITS], math.nan)
+        found = np.where(magnitude >= _UNITS[-1][0], math.inf, found / unit)
+    if texts:
+        found[list(texts)] = list(texts.values())
+    found[found < EARLIEST] = math.inf
+    return found
+
+
+def _iso(text: str) -> float:
+    # Digits alone could be a date ("20240101") as well as a counter: they are neither.
+    if len(text) > _LONGEST or text[4:5] != "-":
+        return math.inf
+    try:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return math.inf
+
+
+def _too_old(raw: object, age: float, max_age: float) -> str:
+    return (
+        f"the time {shown(raw)} is {_span(age)} ago, time.max_age is {_span(max_age)}: "
+        'is the device\'s clock set? For history, set max_age = "none"'
+    )
+
+
+def _span(span: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if span >= length:
+            return f"{span / length:.3g} {unit}" if span < 1_000 * length else f"{span / length:.0f} {unit}"
+    return f"{span:.3g} s"

@@ -1,0 +1,65 @@
+"""Topics are resolved once, and remembered within bounds."""
+
+from __future__ import annotations
+
+import pytest
+
+from vedette_agent.config import Limits, Stream
+from vedette_agent.reading import routes
+from vedette_agent.reading.document import DecodeError
+from vedette_agent.reading.routes import Routes
+from vedette_models.profile import Channel, Profile
+
+
+@pytest.fixture
+def made() -> Routes:
+    streams = [
+        Stream(topic="plant/{device}/+/{channel}", profile="p"),
+        Stream(topic="line/#", profile="q", device="id"),
+    ]
+    profiles = {"p": Profile("p", (Channel("a"), Channel("b"))), "q": Profile("q", (Channel("c"),))}
+    return Routes(streams, profiles, Limits())
+
+
+def test_levels_say_device_and_channel_and_are_used_as_they_stand(made: Routes) -> None:
+    route = made.of("plant/d%201/x/b")
+    assert (route.profile, route.device) == ("p", "d%201")
+    assert route.reader.read(b"7")[-2:] == (routes_absent(route), 7.0)
+    assert made.of("line") == made.of("line/3/4")
+    assert made.of("line").device is None
+
+
+def routes_absent(route: routes.Route) -> object:
+    return route.reader.read(b"null")[-2]
+
+
+@pytest.mark.parametrize(
+    ("topic", "reason"),
+    [
+        ("plant/d/x", "no_stream"),
+        ("$SYS/uptime", "no_stream"),
+        ("vedette/x/status", "bad_topic"),
+        ("plant/d/x/c", "no_channel"),
+        ("plant//x/a", "no_device"),
+        ("plant/\x00/x/a", "no_device"),
+        (f"plant/{'d' * 129}/x/a", "no_device"),
+    ],
+)
+def test_a_topic_nobody_wants_says_why_every_time(made: Routes, topic: str, reason: str) -> None:
+    for _ in range(2):
+        with pytest.raises(DecodeError) as caught:
+            made.of(topic)
+        assert caught.value.reason == reason
+
+
+def test_a_flood_of_topics_does_not_grow_memory(made: Routes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "REMEMBERED", 100)
+    for i in range(1_000):
+        made.of(f"line/{i}")
+        with pytest.raises(DecodeError):
+            made.of(f"other/{i}")
+        assert len(made) <= 100
+    before = len(made)
+    made.of("line/" + "x" * 60_000)
+    assert len(made) <= before
+    assert made.of("line/7").profile == "q"
