@@ -89,11 +89,11 @@ def init(path: Path) -> None:
 
     text = (files("vedette_agent.config") / "agent.toml").read_bytes()
     try:
+        if path.exists():
+            raise click.ClickException(f"{path} exists and is left as it is: name another path, or move it away")
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
             file.write(text)
-    except FileExistsError:
-        raise click.ClickException(f"{path} exists and is left as it is: name another path, or move it away") from None
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written: {error.strerror}") from None
     click.echo(f"wrote {path}: set [gateway] id, [devices] url and your [[streams]], then run")

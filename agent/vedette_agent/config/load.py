@@ -16,7 +16,7 @@ from vedette_agent.config.models import Broker, Config, Gateway, Limits, OutboxL
 from vedette_agent.config.problems import ConfigError, Findings, Problem, unknown_key
 from vedette_agent.config.profiles import build_profile
 from vedette_agent.config.tables import validated
-from vedette_agent.config.units import ExternalText, describe
+from vedette_agent.config.units import ExternalText, describe, is_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -199,7 +199,10 @@ def _broker(
     if isinstance(table, dict):
         password = passwords.read((section,), table)
         check_tls((section,), table, findings)
-        table = {"client_id": table.get("username", default_client_id)} | table
+        client_id = table.get("username", default_client_id)
+        if not is_name(client_id, 256):
+            client_id = section  # the fault is reported where it is; this only lets the other checks go on
+        table = {"client_id": client_id} | table
         if isinstance(table.get("password"), str) or password is not None:
             table["password"] = SecretStr(password or "")
     return validated(Broker, (section,), table, findings)

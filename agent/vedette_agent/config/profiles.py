@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vedette_agent.config.problems import unknown_key
 from vedette_agent.config.tables import validated
-from vedette_agent.config.units import Number, Seconds, Whole, describe
+from vedette_agent.config.units import Number, Seconds, Whole, describe, is_name
 from vedette_models.profile import Channel, Decisions, Profile
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MAX_CHANNELS = 256
 _KEYS = ("channels", "decisions")
 _DEFAULTS = Decisions()
+_NAME = "the name of a {what} has 1 to 64 printable characters, no space at either end"
 
 
 class _Table(BaseModel):
@@ -61,8 +62,8 @@ def channel_names(table: object) -> list[str] | None:
 def build_profile(name: str, table: Any, findings: Findings) -> Profile | None:
     """The profile of one table after reporting everything that is wrong with it; None if nothing usable is left."""
     path: KeyPath = ("profiles", name)
-    if not _is_name(name):
-        findings.add(path, "the name of a profile has 1 to 64 printable characters, no space at either end")
+    if not is_name(name):
+        findings.add(path, _NAME.format(what="profile"))
         return None
     if not isinstance(table, dict):
         findings.add(path, f"must be a table [profiles.{name}], got {describe(table)}")
@@ -85,6 +86,8 @@ def _channels(path: KeyPath, table: Mapping[str, Any], findings: Findings) -> tu
         for index, name in enumerate(given):
             if not isinstance(name, str):
                 findings.add((*path, index), f"must be the name of a channel in quotes, got {describe(name)}")
+            elif not is_name(name):
+                findings.add((*path, index), _NAME.format(what="channel"))
             elif name in tables:
                 findings.add((*path, index), f'channel "{name}" stands there twice, remove one')
             else:
@@ -101,9 +104,8 @@ def _channels(path: KeyPath, table: Mapping[str, Any], findings: Findings) -> tu
 
 
 def _channel(path: KeyPath, name: str, table: Any, findings: Findings) -> Channel | None:
-    if not _is_name(name):
-        findings.add(path, "the name of a channel has 1 to 64 printable characters, no space at either end")
-        return None
+    if not is_name(name):
+        findings.add(path, _NAME.format(what="channel"))
     fields = validated(ChannelTable, path, table, findings)
     if fields is None:
         return None
@@ -127,7 +129,3 @@ def _decisions(path: KeyPath, table: Any, findings: Findings) -> Decisions | Non
             key = upper if upper in table else lower
             findings.add((*path, key), f"{lower} = {below:g} is not below {upper} = {above:g}: severities must rise")
     return Decisions(**fields.model_dump())
-
-
-def _is_name(name: str) -> bool:
-    return 1 <= len(name) <= 64 and name.isprintable() and name == name.strip()

@@ -162,11 +162,16 @@ def payload_path(value: object) -> str:
     raise ValueError(f'must be a path such as "temperature" or "sensors.temp.value", got {describe(value)}')
 
 
+def is_name(value: object, longest: int = 64) -> bool:
+    """Whether this is printable text of 1 to `longest` characters that does not begin or end with a space."""
+    return isinstance(value, str) and 1 <= len(value) <= longest and value.isprintable() and value == value.strip()
+
+
 def printable(longest: int) -> Any:
-    """A check for names: printable text of 1 to `longest` characters that does not begin or end with a space."""
+    """A check by `is_name`, with the fault in words."""
 
     def check(value: object) -> str:
-        if isinstance(value, str) and 1 <= len(value) <= longest and value.isprintable() and value == value.strip():
+        if is_name(value, longest):
             return str(value)
         raise ValueError(
             f"must be text of 1 to {longest} printable characters, no space at either end, got {describe(value)}"
