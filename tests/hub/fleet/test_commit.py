@@ -1,0 +1,217 @@
+"""A batch and its ledger are one transaction; what is receipted is committed, once."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, event, func, select
+
+from tests.hub.gateway import alert, row
+from vedette_hub.alerts import lifecycle
+from vedette_hub.config import LimitsSection
+from vedette_hub.fleet.arrivals import parse
+from vedette_hub.fleet.commit import Outcome, StoreUnavailableError, commit
+from vedette_hub.fleet.ledger import Ledger
+from vedette_hub.store import alerts as alert_store
+from vedette_hub.store import database
+from vedette_hub.store import fleet as fleet_store
+from vedette_hub.store.alerts import AlertFilter
+from vedette_hub.store.database import open_store, reading, writing
+from vedette_hub.store.migrate import migrate
+from vedette_hub.store.schema import alert_events, losses, reports, unparsed
+from vedette_models import topics
+from vedette_models.messages import Alert, Committed, DeclaredLoss, Delivery, Report, Row, Status, to_bytes
+
+LIMITS = LimitsSection()
+NOW = 1_800_000_000.0
+
+
+def take(
+    engine: Engine, *rows: Row, gateway: str = "gw-1", subject: str = "alerts", limits: LimitsSection = LIMITS
+) -> Outcome:
+    found = parse(topics.gateway_up(gateway, subject), to_bytes(Delivery(rows)))
+    return commit(engine, found, NOW, limits)
+
+
+def committed(outcome: Outcome, gateway: str = "gw-1") -> list[Committed]:
+    return [done for receipt in outcome.receipts[gateway] for done in receipt.committed]
+
+
+def gateway_row(engine: Engine, name: str = "gw-1") -> fleet_store.StoredGateway:
+    with reading(engine) as connection:
+        found = fleet_store.find_gateway(connection, name)
+    assert found is not None
+    return found
+
+
+def count(engine: Engine, table: object) -> int:
+    with reading(engine) as connection:
+        return int(connection.execute(select(func.count()).select_from(table)).scalar_one())  # type: ignore[arg-type]
+
+
+def test_a_new_row_is_stored_and_receipted(engine: Engine) -> None:
+    outcome = take(engine, row(1, alert(1)), row(2, alert(2)))
+    assert committed(outcome) == [Committed("alerts", "e1", 2)]
+    with reading(engine) as connection:
+        found = alert_store.list_alerts(connection, AlertFilter(), limit=10)
+    assert [stored.record.event for stored in found] == [alert(2), alert(1)]
+    assert gateway_row(engine).last_seen == NOW
+
+
+def test_a_duplicate_is_receipted_again_without_effect(engine: Engine) -> None:
+    take(engine, row(1, alert(1)))
+    outcome = take(engine, row(1, alert(1)), row(1, alert(1)))
+    assert committed(outcome) == [Committed("alerts", "e1", 1)]
+    assert (outcome.rows, outcome.duplicates) == (0, 2)
+    assert count(engine, alert_events) == 1
+    assert gateway_row(engine).duplicates == 2
+
+
+def test_rows_ahead_of_a_gap_are_named_one_by_one(engine: Engine) -> None:
+    outcome = take(engine, row(1, alert(1)), row(4, alert(4)), row(6, alert(6)))
+    assert committed(outcome) == [Committed("alerts", "e1", 1, (4, 6))]
+    assert committed(take(engine, row(2, alert(2)), row(3, alert(3)))) == [Committed("alerts", "e1", 4, (6,))]
+
+
+def test_epochs_and_classes_have_ledgers_of_their_own(engine: Engine) -> None:
+    take(engine, row(1, alert(1)))
+    assert take(engine, row(1, alert(2), "e2")).rows == 1
+    assert take(engine, row(1, Report(1.0, text="hello")), subject="reports").rows == 1
+    assert take(engine, row(1, alert(1, gateway="gw-2")), gateway="gw-2").rows == 1
+    assert count(engine, reports) == 1
+
+
+@settings(derandomize=True, max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(1, 4)), min_size=1, max_size=30), st.integers(1, 5))
+def test_any_order_split_and_repetition_has_the_effect_of_one_clean_run(
+    tmp_path_factory: pytest.TempPathFactory, sent: list[tuple[int, int]], size: int
+) -> None:
+    engine = open_store(f"sqlite:///{tmp_path_factory.mktemp('store') / 'hub.db'}")
+    migrate(engine)
+    rows = [row(4 * number + revision, alert(number, revision=revision)) for number, revision in sent]
+    for start in range(0, len(rows), size):
+        outcome = take(engine, *rows[start : start + size])
+        ledger = committed(outcome)[0]
+        assert all(
+            item.sequence <= ledger.through or item.sequence in ledger.also for item in rows[start : start + size]
+        )
+    with reading(engine) as connection:
+        found = alert_store.list_alerts(connection, AlertFilter(), limit=100)
+    newest = {number: max(revision for n, revision in sent if n == number) for number, _ in sent}
+    assert {stored.record.event.id: stored.record.event.revision for stored in found} == {
+        f"a-{number}": revision for number, revision in newest.items()
+    }
+    assert count(engine, alert_events) == len(set(sent))
+    engine.dispose()
+
+
+def test_a_declared_loss_is_kept_once_and_passes_the_watermark(engine: Engine) -> None:
+    take(engine, row(1, alert(1)), row(5, alert(5)))
+    loss = DeclaredLoss("alerts", "e1", 2, 4, "outbox full")
+    outcome = take(engine, row(1, Report(2.0, (loss,))), subject="reports")
+    assert Committed("alerts", "e1", 5) in committed(outcome)
+    assert Committed("reports", "e1", 1) in committed(outcome)
+    take(engine, row(2, Report(3.0, (loss,))), subject="reports")
+    assert count(engine, losses) == 1
+    assert gateway_row(engine).lost_rows == 3
+
+
+def test_a_row_that_cannot_be_parsed_is_kept_raw_counted_and_receipted(engine: Engine) -> None:
+    limits = LimitsSection(unparsed_bytes=256)
+    outcome = take(engine, row(1, alert(1)), row(2, b'{"new":"' + b"x" * 1000 + b'"}'), limits=limits)
+    assert committed(outcome) == [Committed("alerts", "e1", 2)]
+    with reading(engine) as connection:
+        kept = connection.execute(select(unparsed)).one()
+    assert (kept.gateway, kept.size, len(kept.payload)) == ("gw-1", 1010, 256)
+    assert gateway_row(engine).unparsed == 1
+    assert take(engine, row(2, b"{}"), limits=limits).unparsed == 0
+
+
+def test_a_message_that_cannot_be_parsed_is_kept_and_not_receipted(engine: Engine) -> None:
+    outcome = commit(engine, parse(topics.gateway_up("gw-1", "alerts"), b"garbage"), NOW, LIMITS)
+    assert outcome.unparsed == 1
+    assert not outcome.receipts
+    assert count(engine, unparsed) == 1
+
+
+def test_a_poisonous_row_ends_as_unparsed_and_harms_no_other(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    genuine = lifecycle.apply
+
+    def breaks_on_13(record: lifecycle.AlertRecord | None, happened: Alert) -> lifecycle.AlertRecord:
+        if happened.id == "a-13":
+            raise ValueError("cannot be stored")
+        return genuine(record, happened)
+
+    monkeypatch.setattr(lifecycle, "apply", breaks_on_13)
+    outcome = take(engine, *(row(number, alert(number)) for number in range(1, 31)))
+    assert committed(outcome)[-1].through == 30
+    with reading(engine) as connection:
+        assert alert_store.count_alerts(connection, AlertFilter()) == 29
+        assert "cannot be stored" in connection.execute(select(unparsed.c.error)).scalar_one()
+
+
+def test_a_locked_database_commits_and_receipts_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
+    impatient = database.open_store(engine.url.render_as_string())
+    with writing(engine), pytest.raises(StoreUnavailableError, match="locked"):
+        take(impatient, row(1, alert(1)))
+    assert take(impatient, row(1, alert(1))).rows == 1
+    impatient.dispose()
+
+
+def test_a_full_disk_commits_nothing_and_later_all(engine: Engine) -> None:
+    with engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    limit = pages + 5
+
+    @event.listens_for(engine, "begin", insert=True)
+    def cap(connection: object) -> None:
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {limit}")  # type: ignore[attr-defined]
+
+    many = [row(number, alert(number)) for number in range(1, 201)]
+    with pytest.raises(StoreUnavailableError, match="full"):
+        take(engine, *many)
+    with reading(engine) as connection:
+        assert alert_store.count_alerts(connection, AlertFilter()) == 0
+    limit = 1_000_000
+    assert committed(take(engine, *many)) == [Committed("alerts", "e1", 200)]
+
+
+def test_a_last_will_and_a_retained_status_are_no_sign_of_life(engine: Engine) -> None:
+    topic = topics.gateway_up("gw-1", "status")
+    alive = to_bytes(Status("gw-1", online=True, time=NOW - 900))
+    commit(engine, parse(topic, alive, retained=True), NOW, LIMITS)
+    assert (gateway_row(engine).online, gateway_row(engine).last_seen) == (True, NOW - 900)
+    commit(engine, parse(topic, alive), NOW, LIMITS)
+    assert gateway_row(engine).last_seen == NOW
+    commit(engine, parse(topic, to_bytes(Status("gw-1", online=False, reason="lost"))), NOW + 60, LIMITS)
+    assert (gateway_row(engine).online, gateway_row(engine).last_seen) == (False, NOW)
+
+
+def test_gateways_beyond_the_limit_get_no_receipt(engine: Engine) -> None:
+    limits = LimitsSection(gateways=1)
+    take(engine, row(1, alert(1)), limits=limits)
+    outcome = take(engine, row(1, alert(1, gateway="gw-2")), gateway="gw-2", limits=limits)
+    assert not outcome.receipts
+    assert outcome.unparsed == 1
+    assert take(engine, row(2, alert(2)), limits=limits).rows == 1
+
+
+def test_an_alert_keeps_its_first_and_its_newest_revisions(engine: Engine) -> None:
+    limits = LimitsSection(events_per_alert=3)
+    for revision in range(1, 8):
+        take(engine, row(revision, alert(1, revision=revision)), limits=limits)
+    with reading(engine) as connection:
+        events, _ = alert_store.history(connection, ("gw-1", "a-1"))
+    assert [item.event.revision for item in events] == [1, 5, 6, 7]
+
+
+def test_a_gap_too_many_is_held_back_and_comes_through_later(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_store, "Ledger", lambda *stored: Ledger(*stored, max_ranges=1))
+    outcome = take(engine, row(3, alert(3)), row(5, alert(5)))
+    assert (outcome.rows, outcome.held_back) == (1, 1)
+    assert committed(outcome) == [Committed("alerts", "e1", 0, (3,))]
+    assert gateway_row(engine).held_back == 1
+    take(engine, row(1, alert(1)), row(2, alert(2)), row(4, alert(4)))
+    assert committed(take(engine, row(5, alert(5)))) == [Committed("alerts", "e1", 5)]

@@ -1,0 +1,42 @@
+"""The store stays within its limits, and what goes first is what is needed least."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine, func, select
+
+from tests.hub.gateway import alert, row
+from vedette_hub.config import LimitsSection
+from vedette_hub.fleet.arrivals import parse
+from vedette_hub.fleet.commit import commit
+from vedette_hub.store import alerts as alert_store
+from vedette_hub.store.alerts import AlertFilter
+from vedette_hub.store.database import reading
+from vedette_hub.store.retention import prune
+from vedette_hub.store.schema import alert_events, unparsed
+from vedette_models import topics
+from vedette_models.messages import Delivery, Report, to_bytes
+
+
+def test_the_oldest_cleared_alerts_go_first_with_their_history(engine: Engine) -> None:
+    limits = LimitsSection(alerts=3)
+    rows = [row(number, alert(number, state="cleared" if number in (2, 4) else "active")) for number in range(1, 7)]
+    commit(engine, parse(topics.gateway_up("gw-1", "alerts"), to_bytes(Delivery(tuple(rows)))), 1.0, limits)
+    assert prune(engine, limits) == {"alerts_pruned": 3}
+    assert prune(engine, limits) == {}
+    with reading(engine) as connection:
+        left = [found.record.event.id for found in alert_store.list_alerts(connection, AlertFilter(), limit=10)]
+        events = connection.execute(select(alert_events.c.alert)).scalars().all()
+    assert left == ["a-6", "a-5", "a-3"]
+    assert sorted(events) == sorted(left)
+
+
+def test_the_oldest_unparsed_messages_and_reports_go(engine: Engine) -> None:
+    limits = LimitsSection(unparsed=2, reports=2)
+    for number in range(1, 6):
+        commit(engine, parse(topics.gateway_up("gw-1", "alerts"), b"garbage %d" % number), float(number), limits)
+        report = Delivery((row(number, Report(float(number))),))
+        commit(engine, parse(topics.gateway_up("gw-1", "reports"), to_bytes(report)), float(number), limits)
+    assert prune(engine, limits) == {"unparsed_pruned": 3, "reports_pruned": 3}
+    with reading(engine) as connection:
+        assert connection.execute(select(unparsed.c.payload)).scalars().all() == [b"garbage 4", b"garbage 5"]
+        assert connection.execute(select(func.count()).select_from(unparsed)).scalar_one() == 2
