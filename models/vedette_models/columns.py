@@ -18,8 +18,8 @@ class Column(NamedTuple):
     """What one array holds for each series (a series is one channel of one device)."""
 
     shape: tuple[int, ...] = ()
-    fill: float = 0.0
-    """What a series that knows nothing holds."""
+    fill: float | tuple[float, ...] = 0.0
+    """What a series that knows nothing holds, everywhere or along the last axis of `shape`."""
     dtype: type[np.generic] = np.float64
     series_last: bool = False
     """Whether series are the last axis, not the first: for what all series read at the same place at the same time."""

@@ -23,11 +23,11 @@ def rounds(series: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     positions = np.arange(n)
     if n < 2:
         return [positions] if n else []
-    order = series.argsort(kind="stable")
-    ordered = series[order]
+    ordered = np.sort(series)
     repeats = ordered[1:] == ordered[:-1]
-    if not repeats.any():
+    if not np.logical_or.reduce(repeats):
         return [positions]
+    order = series.argsort(kind="stable")
     first = np.zeros(n, np.intp)
     np.copyto(first[1:], positions[1:], where=~repeats)
     occurrence = np.empty(n, np.intp)

@@ -24,8 +24,8 @@ import numpy as np
 from vedette_models.columns import Columns
 from vedette_models.detectors import rangebreak_ranges, rangebreak_views
 from vedette_models.detectors.base import Finding, StateError
-from vedette_models.detectors.rangebreak_ranges import Breaks, Ranges, Records
-from vedette_models.detectors.rangebreak_views import RING, VIEWS, Views, describe, hour_of_week
+from vedette_models.detectors.rangebreak_ranges import AGE, Breaks, Ranges, Records
+from vedette_models.detectors.rangebreak_views import CHUNK, RING, VIEWS, Views, describe, hour_of_week
 from vedette_models.rounds import rounds
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 LARGEST = 1e100
 """Readings beyond ± this count as this, so that squares and sums stay finite."""
-_CHUNK = 256
-"""Series worked on at a time: few enough that what is gathered of them stays near the processor."""
+LATEST = 1e15
+"""Times beyond ± this many seconds are refused."""
 
 _LAYOUT = {**rangebreak_views.LAYOUT, **rangebreak_ranges.LAYOUT}
 
@@ -65,7 +65,6 @@ class RangeBreak:
     def _bind(self) -> None:
         """Point the parts to the arrays as they are now."""
         arrays = self._columns.arrays
-        self._age: NDArray[np.int64] = arrays["age"]
         self._views, self._ranges, self._records = Views(arrays), Ranges(arrays), Records(arrays)
 
     @property
@@ -112,10 +111,10 @@ class RangeBreak:
             twice = np.concatenate([state["readings"]] * 2, axis=-1)
             state = {**state, "readings": twice}
         self._columns.check(state)
-        age, renewal, visits = (np.asarray(state[name], np.int64) for name in ("age", "renewal", "week_visits"))
-        if (age < 0).any() or (renewal < 0).any():
-            raise StateError('saved arrays "age" and "renewal" must not be negative')
-        if (visits > 3).any():
+        age = np.asarray(state["summary"], np.float64)[..., AGE]
+        if not ((age >= 0) & (age < 2**53) & (age % 1 == 0)).all():
+            raise StateError('saved array "summary" does not count readings where it should')
+        if (np.asarray(state["week_visits"], np.int64) > 3).any():
             raise StateError('saved array "week_visits" must not exceed 3')
         self._columns.restore(state)
 
@@ -128,46 +127,52 @@ class RangeBreak:
             ValueError: columns that do not fit together or another number of channels, an infinite value, a time that
                 is not finite, or a device row there is no room for. Nothing is learnt then.
         """
-        values = self._checked(batch)
+        values, complete = self._checked(batch)
         by_channel = np.zeros(values.shape)
         flat_scores, flat_values = by_channel.reshape(-1), values.reshape(-1)
-        cells = np.flatnonzero(flat_values == flat_values)
-        reading, channel = np.divmod(cells, self.channels)
-        series = batch.device[reading] * self.channels + channel
-        x = flat_values[cells]
-        hour = hour_of_week(batch.time)[reading]
+        across = np.arange(self.channels)
+        series = (batch.device[:, None] * self.channels + across).reshape(-1)
+        hour = hour_of_week(batch.time).repeat(self.channels)
+        if complete:
+            parts = [(part[:, None] * self.channels + across).reshape(-1) for part in rounds(batch.device)]
+        else:
+            present = np.flatnonzero(flat_values == flat_values)
+            parts = [present[part] for part in rounds(series[present])]
         found: list[_Found] = []
-        for part in rounds(series):
-            for first in range(0, len(part), _CHUNK):
-                chunk = part[first : first + _CHUNK]
-                broken = self._round(series[chunk], x[chunk], hour[chunk])
-                if broken is not None:
-                    breaks, deviation = broken
-                    which = chunk[breaks.row]
-                    flat_scores[cells[which]] = breaks.size
-                    found.append(_Found(cells[which], x[which], deviation, breaks))
+        for part in parts:
+            for first in range(0, len(part), CHUNK):
+                cells = part[first : first + CHUNK]
+                if len(cells) == 1:
+                    cells = cells.repeat(2)  # the views want two columns: copies of one series are worked on as one
+                x = flat_values[cells]
+                records = self._round(series[cells], x, hour[cells])
+                if records is not None:
+                    cells = cells[records.breaks.row]
+                    flat_scores[cells] = records.breaks.size
+                    found.append(_Found(cells, records))
         return RangeBreakScores(by_channel, found)
 
-    def _round(
-        self, series: NDArray[np.intp], x: NDArray[np.float64], hour: NDArray[np.intp]
-    ) -> tuple[Breaks, NDArray[np.float64]] | None:
-        """Score and learn one reading of each of R different series: records, one per series, and their deviations."""
-        age = self._age[series]
-        summary, count = self._ranges.open(series, age, x)
-        deviation = self._ranges.deviation(summary)
+    def _round(self, series: NDArray[np.intp], x: NDArray[np.float64], hour: NDArray[np.intp]) -> _Records | None:
+        """Score one reading of each of R different series and learn it; return the scores above 0, if any."""
+        summaries = self._ranges.open(series, x)
         views = np.empty((2, VIEWS, len(x)))  # values, values a lag ago
-        views[1] = self._ranges.previous(summary)
-        look = self._views.look(series, age, x, hour, deviation, views[0], views[1])
-        breaks = self._ranges.learn(series, summary, count, look, views)
-        self._age[series] = age + 1
+        views[1] = summaries.previous
+        complete = self._views.look(series, summaries.age, x, hour, summaries.deviation, views)
+        breaks = self._ranges.learn(summaries, views, complete)
         if breaks is None:
             return None
-        largest = breaks.largest_by_row()
-        largest = largest.take(self._records.keep(series[largest.row], age[largest.row], largest.size))
-        return (largest, deviation[largest.row]) if len(largest.row) else None
+        largest = np.zeros(len(x))
+        np.maximum.at(largest, breaks.row, breaks.size)
+        breaks = breaks.take(breaks.size == largest[breaks.row])
+        row = breaks.row
+        breaks = breaks.take(self._records.keep(series[row], summaries.age[row], breaks.size))
+        if len(breaks.row) == 0:
+            return None
+        row = breaks.row
+        return _Records(breaks, self._ranges.other_side(summaries, breaks), x[row], summaries.deviation[row])
 
-    def _checked(self, batch: ReadingBatch) -> NDArray[np.float64]:
-        """The batch's values, within ± LARGEST."""
+    def _checked(self, batch: ReadingBatch) -> tuple[NDArray[np.float64], bool]:
+        """The batch's values, within ± LARGEST, and whether all channels are reported."""
         values, n = batch.values, len(batch.device)
         if values.shape != (n, self.channels) or batch.time.shape != (n,) or batch.device.shape != (n,):
             raise ValueError(
@@ -175,27 +180,45 @@ class RangeBreak:
                 f"got {batch.device.shape}, {batch.time.shape} and {values.shape}"
             )
         if n == 0:
-            return values
-        lowest, highest = batch.device.min(), batch.device.max()
+            return values, True
+        lowest, highest = np.minimum.reduce(batch.device), np.maximum.reduce(batch.device)
         if lowest < 0 or highest >= self.devices:
             raise ValueError(f"{self.name}: device rows {lowest} to {highest}, room for {self.devices}: resize first")
-        if not np.isfinite(batch.time).all():
-            raise ValueError(f"{self.name}: a reading's time must be finite")
-        largest = np.fmax.reduce(np.abs(values), axis=None)
+        if not np.maximum.reduce(np.abs(batch.time)) <= LATEST:
+            raise ValueError(f"{self.name}: a reading's time must be finite, within ± {LATEST:g} s")
+        largest = np.maximum.reduce(np.abs(values), axis=None)
+        complete = bool(largest == largest)
+        if not complete:
+            largest = np.fmax.reduce(np.abs(values), axis=None)
         if largest > LARGEST:
             if largest == np.inf:
                 raise ValueError(f"{self.name}: a value must be finite, or NaN where the channel was not reported")
             values = np.clip(values, -LARGEST, LARGEST)
-        return values
+        return values, complete
+
+
+class _Records(NamedTuple):
+    """Breaks of a round that are records, and what it takes to put them into words."""
+
+    breaks: Breaks
+    other_side: NDArray[np.float64]
+    x: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+    def describe(self, i: int) -> Finding:
+        """The i-th in words."""
+        place, x, deviation = int(self.breaks.place[i]), float(self.x[i]), float(self.deviation[i])
+        value, high, low = float(self.breaks.value[i]), float(self.breaks.reach[i]), -float(self.other_side[i])
+        if place < VIEWS:
+            return describe(place, x, value, low, high, deviation)
+        return describe(place - VIEWS, x, -value, -high, -low, deviation)
 
 
 class _Found(NamedTuple):
-    """Records of one round: cells of the batch (reading x channels + channel), their readings, and why."""
+    """Records of one round and their cells in the batch: reading x channels + channel."""
 
     cells: NDArray[np.intp]
-    x: NDArray[np.float64]
-    deviation: NDArray[np.float64]
-    breaks: Breaks
+    records: _Records
 
 
 class RangeBreakScores:
@@ -205,22 +228,13 @@ class RangeBreakScores:
         self.by_channel = by_channel
         self.total: NDArray[np.float64] = by_channel.max(axis=1, initial=0.0)
         self._found = found
-        self._places: dict[int, tuple[_Found, int]] | None = None
+        self._places: dict[int, tuple[_Records, int]] | None = None
 
     def finding(self, row: int, channel: int) -> Finding | None:
         """Why `by_channel[row, channel]` is what it is; None where it is 0."""
         if self._places is None:
-            self._places = {cell: (found, i) for found in self._found for i, cell in enumerate(found.cells.tolist())}
+            self._places = {
+                cell: (found.records, i) for found in self._found for i, cell in enumerate(found.cells.tolist())
+            }
         place = self._places.get(row * self.by_channel.shape[1] + channel)
-        if place is None:
-            return None
-        found, i = place
-        breaks = found.breaks
-        return describe(
-            int(breaks.view[i]),
-            float(found.x[i]),
-            float(breaks.value[i]),
-            float(breaks.low[i]),
-            float(breaks.high[i]),
-            float(found.deviation[i]),
-        )
+        return None if place is None else place[0].describe(place[1])

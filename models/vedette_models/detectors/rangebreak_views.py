@@ -6,7 +6,7 @@ far from the others (0 at power-on, then 1e6 ± 0.1), the digits that count.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,7 +28,7 @@ little from one reading to the next."""
 
 RING = 101
 """Readings kept: the longest window."""
-WEEK_SECONDS, HOUR_SECONDS, WEEK_HOURS = 604_800.0, 3_600.0, 168
+HOUR_SECONDS, WEEK_HOURS = 3_600.0, 168
 PAIRS, PAIR_EVERY, PAIR_DELAY = 100, 3, 6
 """Pairs of readings in a row kept, one of so many readings, and how many newest readings are not compared with."""
 PAIRS_FROM = PAIR_DELAY + PAIR_EVERY
@@ -40,22 +40,32 @@ TINY = 1e-12
 CHATTER_FLOOR = 0.02
 """Share of the series' mean deviation below which the logarithm of the activity flattens out."""
 
+CHUNK = 256
+"""Most series of a round: few enough that what is gathered of them stays near the processor."""
+
 _MEDIAN_WINDOWS = (25, 51, 101)
 _LOG_LAGS = (48, 100)
-_WEEK_RATES = np.array([1, 1 / 2, 1 / 3, 0.3])
-"""How fast an hour of the week learns, by the number of its earlier readings (3: three or more)."""
-_PAIR_SLOT = np.where(
-    np.arange(PAIRS * PAIR_EVERY) % PAIR_EVERY == 0, (np.arange(PAIRS * PAIR_EVERY) // PAIR_EVERY - 3) % PAIRS, -1
-)
-"""(300,) slot of the pair that is kept at this age modulo 300; -1: none is."""
 _WINDOW_LENGTHS = np.array([[24.0], [12.0]])
 _LOG_LENGTHS = np.array([[48.0], [100.0]])
+_WEEK_RATES = np.array([1, 1 / 2, 1 / 3, 0.3])
+"""How fast an hour of the week learns, by the number of its earlier readings (3: three or more)."""
+_CYCLE = np.arange(1200)
+_PLACES = np.stack(
+    [
+        _CYCLE % _LOG_LAGS[0],
+        _CYCLE % _LOG_LAGS[1] + _LOG_LAGS[0],
+        np.where(_CYCLE % PAIR_EVERY == 0, (_CYCLE // PAIR_EVERY - 3) % PAIRS, -1),
+    ]
+)
+"""(3, 1200) by age modulo 1200: where the two logarithmic activity views keep their value, and the slot of the pair
+that is due to be kept, -1 where none is."""
 _LARGEST_LOG = 650.0
 
 LAYOUT: Mapping[str, Column] = {
     # Every reading stands there twice, RING apart, so that the last RING of them are one stretch of memory.
     "readings": Column((2 * RING,), np.nan),
-    "pairs": Column((2, PAIRS), np.inf),
+    "pair_first": Column((PAIRS,), np.inf),
+    "pair_second": Column((PAIRS,), np.inf),
     # By hour first: at any moment nearly all devices are in the same hour, so their profile fits into the cache.
     "week_mean": Column((WEEK_HOURS,), series_last=True),
     "week_visits": Column((WEEK_HOURS,), dtype=np.uint8, series_last=True),
@@ -63,19 +73,11 @@ LAYOUT: Mapping[str, Column] = {
 }
 
 
-class Look(NamedTuple):
-    """What the views show of R readings."""
-
-    complete: bool
-    """Whether every view has a value, and one a lag ago."""
-    seen: NDArray[np.bool_]
-    """(R,) whether the week's view has a value."""
-
-
 def hour_of_week(time: NDArray[np.float64]) -> NDArray[np.intp]:
-    """(N,) seconds since 1970 UTC -> (N,) 0 to 167, counted from Thursday 00:00 UTC."""
-    hours: NDArray[np.intp] = (np.mod(time, WEEK_SECONDS) // HOUR_SECONDS).astype(np.intp)
-    return np.minimum(hours, WEEK_HOURS - 1)
+    """(N,) seconds since 1970 UTC, within ± 1e15 -> (N,) 0 to 167, counted from Thursday 00:00 UTC."""
+    hours = np.floor(time / HOUR_SECONDS).astype(np.intp)
+    hours %= WEEK_HOURS
+    return hours
 
 
 def compress(x: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -93,39 +95,46 @@ class Views:
         readings = arrays["readings"]
         self._series = len(readings)
         self._readings = readings.reshape(-1)
-        self._stretches = np.lib.stride_tricks.as_strided(
-            self._readings, (max(0, self._readings.size - RING + 1), RING), (readings.itemsize, readings.itemsize)
+        # Every stretch of RING readings as one item: numpy copies an item faster than a row of RING numbers.
+        self._stretches: NDArray[Any] = np.ndarray(
+            (max(0, readings.size - RING + 1),), f"V{RING * readings.itemsize}", readings, 0, (readings.itemsize,)
         )
-        self._pairs = arrays["pairs"]
-        self._pairs_flat = self._pairs.reshape(-1)
+        self._pairs = arrays["pair_first"], arrays["pair_second"]
+        self._pairs_flat = self._pairs[0].reshape(-1), self._pairs[1].reshape(-1)
         self._week_mean = arrays["week_mean"].reshape(-1)
         self._week_visits = arrays["week_visits"].reshape(-1)
         self._activity = arrays["activity"].reshape(-1)
+        # Allocating these anew in every round would cost more than filling them.
+        self._recent_memory = np.empty(RING * CHUNK)
+        self._steps_memory = np.empty((RING - 1) * CHUNK)
+        self._pair_memory = np.empty(2 * CHUNK * PAIRS)
+        self._square_memory = np.empty(CHUNK * PAIRS)
 
     def look(
         self,
         series: NDArray[np.intp],
-        age: NDArray[np.int64],
+        age: NDArray[np.intp],
         x: NDArray[np.float64],
         hour: NDArray[np.intp],
         deviation: NDArray[np.float64],
-        values: NDArray[np.float64],
-        before: NDArray[np.float64],
-    ) -> Look:
-        """Write (10, R) `values` and rows 6 to 9 of (10, R) `before`, the values a lag ago; NaN where there is none.
+        views: NDArray[np.float64],
+    ) -> bool:
+        """Write (2, 10, R) `views`: values, and for the views with longer lags than 1 their values a lag ago.
 
-        `series`, all different, `age` (readings before this one), `x`, `hour` of the week and the mean absolute
-        `deviation` of the series so far are (R,).
+        NaN stands where there is none; returns whether there is no NaN. `series`, `age` (readings before this one), the
+        readings `x`, the `hour` of the week and the mean absolute `deviation` of the series so far are (R,), 2 <= R <=
+        CHUNK. The series are all different, or all copies of one.
         """
         rows = len(series)
-        youngest = int(age.min())
+        values = views[0]
+        youngest = int(np.minimum.reduce(age))
         start = age % RING
         start += series * (2 * RING)
-        window = self._stretches[start]  # (R, 101) oldest first
+        window = self._stretches[start].view(np.float64).reshape(rows, RING)  # oldest first
         # Time first, because numpy adds the rows of a two-dimensional array one after the other, oldest to newest: a
         # window of the same values has the same sum whatever the batch, and a repeating series never seems to leave its
-        # range. With a single column numpy would add pairwise instead; hence at least two.
-        recent = np.empty((RING, max(rows, 2)))
+        # range. (A single column numpy would add pairwise, hence 2 <= R.)
+        recent = self._recent_memory[: RING * rows].reshape(RING, rows)
         recent[:-1] = window[:, 1:].T
         recent[-1] = x
         self._readings[start] = x
@@ -141,10 +150,15 @@ class Views:
         if youngest < 3:
             values[: LOG_RATIO + 1, age < 3] = 0.0
 
+        places = _PLACES.take(age % len(_CYCLE), axis=1)
         seen = self._week(series, x, hour, values[WEEK])
-        self._pair(series, age, youngest, recent, values[PAIR])
-        self._activity_views(series, age, recent, deviation, values, before)
-        return Look(youngest >= MATURE and bool(seen.all()), seen)
+        self._pair(series, recent, values[PAIR])
+        if youngest < FIRST_READING[PAIR]:
+            values[PAIR, age < FIRST_READING[PAIR]] = np.nan
+            places[2, age < PAIRS_FROM] = -1
+        self._keep_pairs(series, recent, places[2])
+        self._activity_views(series, recent, deviation, places[:2], views)
+        return seen and youngest >= MATURE
 
     def _week(
         self,
@@ -152,102 +166,95 @@ class Views:
         x: NDArray[np.float64],
         hour: NDArray[np.intp],
         residual: NDArray[np.float64],
-    ) -> NDArray[np.bool_]:
-        """Reading minus the learnt mean of its hour of the week, NaN when that hour is new; returns where it is not."""
+    ) -> bool:
+        """Reading minus the learnt mean of its hour of the week, NaN where that hour is new; whether none is."""
         cell = hour * self._series
         cell += series
         visits = self._week_visits[cell]
         mean = self._week_mean[cell]
         np.subtract(x, mean, out=residual)
-        seen: NDArray[np.bool_] = visits > 0
-        if visits.min(initial=3) >= 3:
+        fewest = int(np.minimum.reduce(visits))
+        if fewest == 3:
             mean += _WEEK_RATES[3] * residual
         else:
             mean += _WEEK_RATES[visits] * residual
             self._week_visits[cell] = np.minimum(visits + 1, 3)
-            residual[~seen] = np.nan
+            if fewest == 0:
+                residual[visits == 0] = np.nan
         self._week_mean[cell] = mean
-        return seen
+        return fewest > 0
 
-    def _pair(
-        self,
-        series: NDArray[np.intp],
-        age: NDArray[np.int64],
-        youngest: int,
-        recent: NDArray[np.float64],
-        novelty: NDArray[np.float64],
-    ) -> None:
+    def _pair(self, series: NDArray[np.intp], recent: NDArray[np.float64], novelty: NDArray[np.float64]) -> None:
         """Distance (root mean square) of the last two readings to the third-nearest of the pairs kept."""
         rows = len(series)
-        apart = self._pairs.take(series, axis=0)  # (R, 2, 100)
-        apart -= recent[-2:, :rows].T[:, :, None]
+        apart = self._pair_memory[: 2 * rows * PAIRS].reshape(2, rows, PAIRS)
+        for side, pairs in enumerate(self._pairs):
+            pairs.take(series, axis=0, out=apart[side], mode="clip")  # any other mode copies `out` first
+        apart -= recent[-2:, :, None]
         apart *= apart
-        squares = apart[:, 0] + apart[:, 1]
+        squares = self._square_memory[: rows * PAIRS].reshape(rows, PAIRS)
+        np.add(apart[0], apart[1], out=squares)
         flat = squares.reshape(-1)
         first = np.arange(0, flat.size, PAIRS)
         for _ in range(2):  # striking out the nearest twice is cheaper than a partition
             flat[squares.argmin(axis=1) + first] = np.inf
-        np.sqrt(squares.min(axis=1) * 0.5, out=novelty)
-        if youngest < FIRST_READING[PAIR]:
-            novelty[age < FIRST_READING[PAIR]] = np.nan
-        slot = _PAIR_SLOT[age % len(_PAIR_SLOT)]
-        if youngest < PAIRS_FROM:
-            slot[age < PAIRS_FROM] = -1
+        third = flat[squares.argmin(axis=1) + first]
+        third *= 0.5
+        np.sqrt(third, out=novelty)
+
+    def _keep_pairs(self, series: NDArray[np.intp], recent: NDArray[np.float64], slot: NDArray[np.intp]) -> None:
+        """Keep the pair of readings that is now old enough where a `slot` is due."""
         due = np.flatnonzero(slot >= 0)
         if len(due):
-            cell = series[due] * (2 * PAIRS) + slot[due]
-            self._pairs_flat[cell] = recent[-2 - PAIR_DELAY][due]
-            self._pairs_flat[cell + PAIRS] = recent[-1 - PAIR_DELAY][due]
+            cell = series[due] * PAIRS + slot[due]
+            self._pairs_flat[0][cell] = recent[-2 - PAIR_DELAY, due]
+            self._pairs_flat[1][cell] = recent[-1 - PAIR_DELAY, due]
 
     def _activity_views(
         self,
         series: NDArray[np.intp],
-        age: NDArray[np.int64],
         recent: NDArray[np.float64],
         deviation: NDArray[np.float64],
-        values: NDArray[np.float64],
-        before: NDArray[np.float64],
+        places: NDArray[np.intp],
+        views: NDArray[np.float64],
     ) -> None:
         """Mean of the last 24 readings, mean absolute step of the last 12, and its logarithm over 48 and 100."""
-        rows, width = len(series), recent.shape[1]
-        steps = recent[1:] - recent[:-1]
+        rows = len(series)
+        values, before = views
+        steps = self._steps_memory[: (RING - 1) * rows].reshape(RING - 1, rows)
+        np.subtract(recent[1:], recent[:-1], out=steps)
         np.abs(steps, out=steps)
-        means = np.add.reduce(recent[-48:].reshape(2, 24, width), axis=1)  # (2, R): a lag ago, now
-        step_means = np.add.reduce(steps[-24:].reshape(2, 12, width), axis=1)
-        means /= 24.0
-        step_means /= 12.0
-        before[MEAN_24], values[MEAN_24] = means[:, :rows]
-        before[STEP_12], values[STEP_12] = step_means[:, :rows]
+        now_and_before = views[::-1]
+        np.add.reduce(recent[-48:].reshape(2, 24, rows), axis=1, out=now_and_before[:, MEAN_24])
+        np.add.reduce(steps[-24:].reshape(2, 12, rows), axis=1, out=now_and_before[:, STEP_12])
+        views[:, MEAN_24 : STEP_12 + 1] /= _WINDOW_LENGTHS
         logs = values[LOG_STEP_48:]
-        logs[0] = np.add.reduce(steps[-48:], axis=0)[:rows]
-        logs[1] = np.add.reduce(steps, axis=0)[:rows]
+        np.add.reduce(steps[-48:], axis=0, out=logs[0])
+        np.add.reduce(steps, axis=0, out=logs[1])
         logs /= _LOG_LENGTHS
         logs += CHATTER_FLOOR * deviation
         logs += TINY
         np.log(logs, out=logs)
-        cell = np.empty((2, rows), np.intp)
-        np.remainder(age, _LOG_LAGS[0], out=cell[0])
-        np.remainder(age, _LOG_LAGS[1], out=cell[1])
-        cell[1] += _LOG_LAGS[0]
-        cell += series * sum(_LOG_LAGS)
-        before[LOG_STEP_48:] = self._activity[cell]
-        self._activity[cell] = logs
+        places += series * sum(_LOG_LAGS)
+        before[LOG_STEP_48:] = self._activity[places]
+        self._activity[places] = logs
 
 
-def _medians(window: NDArray[np.float64], age: NDArray[np.int64], youngest: int, medians: NDArray[np.float64]) -> None:
+def _medians(window: NDArray[np.float64], age: NDArray[np.intp], youngest: int, medians: NDArray[np.float64]) -> None:
     """Medians of the last 25, 51 and 101 readings into rows 0 to 2; `window` (R, 101) is scrambled."""
     if youngest >= RING:
-        for row, width in enumerate(_MEDIAN_WINDOWS[:-1]):
-            part = window[:, -width:].copy()
+        for row, width in enumerate(_MEDIAN_WINDOWS):
+            part = window[:, -width:].copy() if width < RING else window
             part.partition(width // 2, axis=1)
             medians[row] = part[:, width // 2]
-        window.partition(RING // 2, axis=1)
-        medians[2] = window[:, RING // 2]
         return
-    each = np.arange(len(age))
+    each, oldest = np.arange(len(age)), int(np.maximum.reduce(age))
     for row, width in enumerate(_MEDIAN_WINDOWS):  # NaN, where no reading has been, sorts last
+        if row and oldest <= _MEDIAN_WINDOWS[row - 1]:
+            medians[row] = medians[row - 1]
+            continue
         count = np.minimum(age, width)
-        part = np.sort(window[:, -width:], axis=1)
+        part = np.sort(window[:, -min(width, max(oldest, 1)) :], axis=1)
         medians[row] = 0.5 * (part[each, (count - 1) // 2] + part[each, count // 2])
 
 
