@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vedette_agent import status, systemd
-from vedette_agent.connection import Connection, NotConnected, Will
 from vedette_agent.delivery.database_thread import DatabaseThread
 from vedette_agent.delivery.local_alerts import LocalAlerts
 from vedette_agent.delivery.outbox import AlertStateRow, DeadLetterRow, Effects, Outbox, OutboxError
 from vedette_agent.delivery.uplink import Uplink
+from vedette_agent.mqtt.connection import Connection
+from vedette_agent.mqtt.transport import NotConnected, Will
 from vedette_agent.reading import checkpoint
 from vedette_agent.reading.decide import AlertState, StateChange
 from vedette_agent.reading.decode import Decoder
@@ -221,7 +222,7 @@ class Agent:
         effects = Effects(
             caused.alerts,
             caused.states,
-            [dead_letter_row(batch.messages[d.index], d, batch.arrived) for d in caused.dead[:DEAD_LETTERS_PER_BATCH]],
+            [dead_letter_row(batch.messages[d.message], d, batch.arrived) for d in caused.dead[:DEAD_LETTERS_PER_BATCH]],
             batch.keys(),
         )
         await self._commit_effects(effects)
@@ -264,7 +265,7 @@ class Agent:
                     lines.append(
                         TraceLine(table.name(int(part.batch.device[row])), sequence, float(part.batch.time[row]), fate)
                     )
-        lines += [TraceLine(batch.messages[d.index].topic, None, None, "dead_letter", d.reason) for d in dead]
+        lines += [TraceLine(batch.messages[d.message].topic, None, None, "dead_letter", d.reason) for d in dead]
         return lines
 
     # ----------------------------------------------------------- what was learnt
@@ -330,10 +331,10 @@ class Agent:
     async def status(self) -> Status:
         """The state of everything, now."""
         now = time.time()
-        devices, hub = self._telemetry.connection, self._uplink.connection if self._uplink else None
+        hub = self._uplink.connection if self._uplink else None
         box = await self._database(self._outbox.stats)
         ingest = status.ingest_state(
-            connected=devices.up,
+            connected=self._telemetry.subscribed,
             last_arrival=self._telemetry.last_arrival,
             started=self._started,
             now=now,

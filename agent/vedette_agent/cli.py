@@ -18,3 +18,6 @@ def main() -> None:
 
 for command in (run, config, replay, status, outbox, test_alert, forget, version):
     main.add_command(command)
+
+if __name__ == "__main__":
+    main()

@@ -11,7 +11,9 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from vedette_agent.connection import Connection, NotConnected
+from vedette_agent.delivery.outbox import OutboxError
+from vedette_agent.mqtt.connection import Connection
+from vedette_agent.mqtt.transport import NotConnected
 from vedette_models import messages, topics
 from vedette_models.messages import Alert
 
@@ -76,13 +78,17 @@ class LocalAlerts:
                 if self._connection.up:  # refused, not gone: try again later
                     await asyncio.sleep(RETRY)
                     self._wake.set()
+            except OutboxError as error:
+                # what waits is still there; a disk that is full now may have room later
+                logger.error("local alerts: %s", error)
+                await asyncio.sleep(RETRY)
+                self._wake.set()
 
     async def _publish(self, rows: Sequence[PendingRow]) -> None:
         """One connection keeps the order, so all may be on their way at once."""
         published = []
         for row in rows:
-            alert = messages.from_bytes(Alert, row.body)
-            payload = row.body if alert.state == "active" else b""
+            payload = row.body if _is_active(row) else b""
             published.append(self._connection.publish(row.topic or "", payload, retain=True))
         await asyncio.gather(*published)
         await self._database(self._outbox.local_done, [row.id for row in rows])
@@ -97,3 +103,11 @@ class LocalAlerts:
             self._reconcile = False
             for topic, alert in open_alerts.items():
                 await self._connection.publish(topic, messages.to_bytes(alert), retain=True)
+
+
+def _is_active(row: PendingRow) -> bool:
+    try:
+        return messages.from_bytes(Alert, row.body).state == "active"
+    except messages.MessageError as error:  # written by a newer agent; it must not hold up the others
+        logger.warning("local alerts: %s/%d is left out: %s", row.epoch, row.sequence, error)
+        return False

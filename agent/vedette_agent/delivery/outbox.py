@@ -18,7 +18,7 @@ import logging
 import secrets
 import sqlite3
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlite_utils import Database
 
@@ -38,8 +38,12 @@ logger = logging.getLogger(__name__)
 EVICT_SHARE = 0.02
 """How much of a full box is emptied at once, so that a storm does not evict at every row."""
 LOSSES_PER_REPORT = 100
+REPORT_BYTES = 16_384
+"""What a report of so many losses takes at most."""
 LOSSES_KEPT = 1_000
 PAGE_BYTES = 4096
+_LARGEST_SEQUENCE = 2**63 - 1
+"""SQLite's largest integer; a receipt may say anything."""
 _RANK: dict[Priority, int] = {name: rank for rank, name in enumerate(PRIORITIES)}
 
 
@@ -130,15 +134,14 @@ class Outbox:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA journal_size_limit = {8 * 1024 * 1024}")
             connection.execute(f"PRAGMA max_page_count = {(2 * limits.max_bytes + 64 * 1024 * 1024) // PAGE_BYTES}")
-            self._db = Database(connection)
-            migrations.apply(self._db)
+            migrations.apply(Database(connection))
         except sqlite3.DatabaseError as error:
-            raise OutboxError(f"{path}: {error}; if the file is damaged, move it away and start again") from error
+            raise OutboxError(f"{path}: cannot open: {error}; {_hint(error)}") from error
         except OSError as error:
             raise OutboxError(
                 f"{path}: {error.strerror or error}; the agent must be able to write its state_dir"
             ) from error
-        self._conn: sqlite3.Connection = self._db.conn
+        self._conn = connection
         self._next: dict[Priority, int] = dict.fromkeys(PRIORITIES, 1)
         self._number = self._scalar("SELECT coalesce(max(number), 0) FROM settled")
         self._rows = self._bytes = 0
@@ -150,9 +153,7 @@ class Outbox:
 
     def refresh(self) -> None:
         """Count rows again, since other processes write too."""
-        self._rows, self._bytes = self._conn.execute(
-            "SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox"
-        ).fetchone()
+        self._rows, self._bytes = self._select("SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox")[0]
 
     def changed_elsewhere(self) -> int:
         """A number that changes when another process has written to the database."""
@@ -192,6 +193,9 @@ class Outbox:
 
     def _append(self, priority: Priority, body: bytes, now: float, *, topic: str | None = None) -> int:
         self._make_room(len(body))
+        return self._insert(priority, body, now, topic=topic)
+
+    def _insert(self, priority: Priority, body: bytes, now: float, *, topic: str | None = None) -> int:
         sequence = self._next[priority]
         cursor = self._conn.execute(
             "INSERT INTO outbox (priority, epoch, sequence, written, topic, body, local_done, hub_done) "
@@ -218,10 +222,13 @@ class Outbox:
     def _trim(self, table: str, keep: int) -> None:
         self._conn.execute(f"DELETE FROM {table} WHERE id <= (SELECT max(id) FROM {table}) - ?", (keep,))
 
-    def _make_room(self, body_bytes: int) -> None:
-        """At the limit, give up the oldest rows of the least important class and declare what was undelivered."""
+    def _make_room(self, body_bytes: int) -> bool:
+        """At the limit, give up the oldest rows of the least important class and declare what was undelivered.
+
+        Returns whether it was at the limit.
+        """
         if self._rows + 1 <= self.limits.max_rows and self._bytes + body_bytes <= self.limits.max_bytes:
-            return
+            return False
         rows_to_go = max(1, int(self._rows * EVICT_SHARE))
         bytes_to_go = self._bytes + body_bytes - self.limits.max_bytes
         victims = self._conn.execute(
@@ -239,6 +246,7 @@ class Outbox:
                 self._declare(rank, epoch, sequence, reason="outbox full")
             rows_to_go, bytes_to_go = rows_to_go - 1, bytes_to_go - size
             self._rows, self._bytes = self._rows - 1, self._bytes - size
+        return True
 
     def _declare(self, rank: int, epoch: str, sequence: int, *, reason: str) -> None:
         grown = self._conn.execute(
@@ -263,9 +271,8 @@ class Outbox:
         return self._pending("hub_done = 0 ORDER BY priority, id", limit)
 
     def _pending(self, where: str, limit: int) -> list[PendingRow]:
-        rows = self._conn.execute(
-            f"SELECT id, priority, epoch, sequence, topic, body FROM outbox WHERE {where} LIMIT ?",
-            (limit,),
+        rows = self._select(
+            f"SELECT id, priority, epoch, sequence, topic, body FROM outbox WHERE {where} LIMIT ?", (limit,)
         )
         return [PendingRow(r[0], PRIORITIES[r[1]], *r[2:]) for r in rows]
 
@@ -284,11 +291,11 @@ class Outbox:
                 receipted += self._conn.execute(
                     "UPDATE outbox SET hub_done = 1 "
                     "WHERE priority = ? AND epoch = ? AND sequence <= ? AND hub_done = 0",
-                    (*key, done.through),
+                    (*key, min(max(done.through, 0), _LARGEST_SEQUENCE)),
                 ).rowcount
                 receipted += self._conn.executemany(
                     "UPDATE outbox SET hub_done = 1 WHERE priority = ? AND epoch = ? AND sequence = ? AND hub_done = 0",
-                    [(*key, sequence) for sequence in done.also],
+                    [(*key, sequence) for sequence in done.also if 0 < sequence <= _LARGEST_SEQUENCE],
                 ).rowcount
             self._delete_done()
         return receipted
@@ -306,33 +313,36 @@ class Outbox:
             self._rows, self._bytes = self._rows - rows, self._bytes - size
 
     def declare_losses(self, now: float) -> None:
-        """Put losses that no report carries yet into reports."""
-        while unreported := self._conn.execute(
-            "SELECT rowid, priority, epoch, first, last, reason FROM loss WHERE reported_by IS NULL LIMIT ?",
-            (LOSSES_PER_REPORT,),
-        ).fetchall():
-            losses = tuple(DeclaredLoss(PRIORITIES[row[1]], *row[2:]) for row in unreported)
+        """Put losses that no report carries yet into reports; a box too full for all of them takes the rest later."""
+        while self._select("SELECT 1 FROM loss WHERE reported_by IS NULL LIMIT 1"):
             with self._transaction("declare losses"):
-                report = self._append("reports", messages.to_bytes(Report(now, losses)), now)
+                # First make room: that may add to what this report must declare.
+                full = self._make_room(REPORT_BYTES)
+                unreported = self._select(
+                    "SELECT rowid, priority, epoch, first, last, reason FROM loss WHERE reported_by IS NULL LIMIT ?",
+                    (LOSSES_PER_REPORT,),
+                )
+                losses = tuple(DeclaredLoss(PRIORITIES[row[1]], *row[2:]) for row in unreported)
+                report = self._insert("reports", messages.to_bytes(Report(now, losses)), now)
                 self._conn.executemany(
                     "UPDATE loss SET reported_by = ? WHERE rowid = ?", [(report, row[0]) for row in unreported]
                 )
+            if full:
+                return
 
     # ------------------------------------------------------ what is remembered
 
     def settled_keys(self) -> list[SettledKey]:
         """What redeliveries of the newest committed batches would look like."""
-        return [SettledKey(*row) for row in self._conn.execute("SELECT packet_id, digest FROM settled ORDER BY number")]
+        return [SettledKey(*row) for row in self._select("SELECT packet_id, digest FROM settled ORDER BY number")]
 
     def alert_states(self) -> list[AlertStateRow]:
         """The state of every device's alerts."""
-        return [
-            AlertStateRow(*row) for row in self._conn.execute("SELECT profile, device, kind, body FROM alert_state")
-        ]
+        return [AlertStateRow(*row) for row in self._select("SELECT profile, device, kind, body FROM alert_state")]
 
     def filters(self) -> list[str]:
         """The topic filters last subscribed."""
-        return [row[0] for row in self._conn.execute("SELECT filter FROM subscription")]
+        return [row[0] for row in self._select("SELECT filter FROM subscription")]
 
     def set_filters(self, filters: Sequence[str]) -> None:
         """Remember the topic filters subscribed now."""
@@ -344,12 +354,12 @@ class Outbox:
 
     def history(self, limit: int) -> list[Alert]:
         """The newest alert events, newest first."""
-        rows = self._conn.execute("SELECT body FROM history ORDER BY id DESC LIMIT ?", (limit,))
+        rows = self._select("SELECT body FROM history ORDER BY id DESC LIMIT ?", (limit,))
         return [messages.from_bytes(Alert, row[0]) for row in rows]
 
     def dead_letters(self, limit: int) -> list[DeadLetterRow]:
         """The newest dead letters, newest first."""
-        rows = self._conn.execute(
+        rows = self._select(
             "SELECT time, topic, reason, detail, sample FROM dead_letter ORDER BY id DESC LIMIT ?", (limit,)
         )
         return [DeadLetterRow(*row) for row in rows]
@@ -357,7 +367,7 @@ class Outbox:
     def stats(self) -> Stats:
         """How full the box is."""
         self.refresh()
-        oldest = self._conn.execute("SELECT min(written) FROM outbox").fetchone()[0]
+        oldest = self._select("SELECT min(written) FROM outbox")[0][0]
         lost = self._scalar("SELECT coalesce(sum(last - first + 1), 0) FROM loss")
         return Stats(self._rows, self._bytes, oldest, lost, self._scalar("SELECT count(*) FROM dead_letter"))
 
@@ -373,10 +383,8 @@ class Outbox:
 
     def requests(self) -> list[Request]:
         """Requests that wait for an answer."""
-        return [
-            Request(*r)
-            for r in self._conn.execute("SELECT id, verb, argument FROM request WHERE answer IS NULL ORDER BY id")
-        ]
+        rows = self._select("SELECT id, verb, argument FROM request WHERE answer IS NULL ORDER BY id")
+        return [Request(*row) for row in rows]
 
     def answer(self, request: int, text: str) -> None:
         """Answer a request; old answers are dropped."""
@@ -386,31 +394,45 @@ class Outbox:
 
     def answer_of(self, request: int) -> str | None:
         """The answer to a request, or None while there is none."""
-        row = self._conn.execute("SELECT answer FROM request WHERE id = ?", (request,)).fetchone()
-        return row[0] if row else None
+        rows = self._select("SELECT answer FROM request WHERE id = ?", (request,))
+        return rows[0][0] if rows else None
 
     def has_rows_of(self, epoch: str) -> tuple[int, int]:
         """(rows the devices' broker lacks, rows the hub has not receipted) of one epoch."""
-        row = self._conn.execute(
+        rows = self._select(
             "SELECT coalesce(sum(local_done = 0), 0), coalesce(sum(hub_done = 0), 0) FROM outbox WHERE epoch = ?",
             (epoch,),
-        ).fetchone()
-        return int(row[0]), int(row[1])
+        )
+        return int(rows[0][0]), int(rows[0][1])
 
     # ------------------------------------------------------------------------
 
     def _scalar(self, statement: str) -> int:
-        return int(self._conn.execute(statement).fetchone()[0])
+        return int(self._select(statement)[0][0])
+
+    def _select(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query.
+
+        Raises:
+            OutboxError: the database cannot be read.
+        """
+        try:
+            return self._conn.execute(statement, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise OutboxError(f"{self.path}: cannot read: {error}; {_hint(error)}") from error
 
     @contextmanager
     def _transaction(self, what: str) -> Iterator[None]:
         """All or nothing, in memory too: a failed transaction leaves counters and sequences as they were."""
         before = dict(self._next), self._rows, self._bytes, self._number
         try:
-            with self._db.atomic():
-                yield
+            # At once, since another process that writes after our first look would make our first change fail.
+            self._conn.execute("BEGIN IMMEDIATE")
+            yield
+            self._conn.execute("COMMIT")
         except BaseException as error:
             self._next, self._rows, self._bytes, self._number = before
+            self._conn.rollback()
             if isinstance(error, sqlite3.Error):
                 raise OutboxError(f"{self.path}: cannot {what}: {error}; {_hint(error)}") from error
             raise

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vedette_agent.connection import Connection, NotConnected, Will
+from vedette_agent.delivery.outbox import OutboxError
+from vedette_agent.mqtt.connection import Connection
+from vedette_agent.mqtt.transport import NotConnected, Will
 from vedette_models import messages, topics
 from vedette_models.messages import Delivery, MessageError, Receipt, Row
 
@@ -34,6 +36,7 @@ WINDOW = 1_000
 ROWS_PER_DELIVERY = 100
 BYTES_PER_DELIVERY = messages.MAX_BYTES // 2
 RESEND_FIRST, RESEND_LONGEST = 15.0, 600.0
+DATABASE_RETRY = 5.0
 RECEIPTS_WAITING = 1_000
 """Receipts kept until they are applied; what is dropped comes again after a resend."""
 
@@ -96,19 +99,25 @@ class Uplink:
             except TimeoutError:
                 pass
             self._wake.clear()
-            await self._apply_receipts()
-            if self.connection.up:
-                try:
+            try:
+                await self._apply_receipts()
+                if self.connection.up:
                     await self._send_due()
-                except NotConnected as error:
-                    logger.debug("uplink: %s", error)
+            except NotConnected as error:
+                logger.debug("uplink: %s", error)
+            except OutboxError as error:
+                # what waits is still there; a disk that is full now may have room later
+                logger.error("uplink: %s", error)
+                await asyncio.sleep(DATABASE_RETRY)
 
     async def _apply_receipts(self) -> None:
-        taken, self._receipts = self._receipts, []
+        taken = self._receipts[:]
         if not taken:
             return
         merged = Receipt(tuple(done for receipt in taken for done in receipt.committed))
-        if await self._database(self._outbox.apply, merged):
+        newly = await self._database(self._outbox.apply, merged)
+        del self._receipts[: len(taken)]
+        if newly:
             self.last_receipt = time.time()
             self._resend = RESEND_FIRST
             self._wake.set()
@@ -144,8 +153,9 @@ class Uplink:
         try:
             await self.connection.subscribe([topics.gateway_down(self.gateway, "receipts")])
         except NotConnected as error:
-            logger.error("%s", error)
-            self.connection.problem = str(error)
+            if self.connection.up:  # refused; when it is gone, it knows better why
+                logger.error("%s", error)
+                self.connection.problem = str(error)
             return
         self._on_connected()
         self._wake.set()

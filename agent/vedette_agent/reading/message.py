@@ -38,8 +38,8 @@ class Message(NamedTuple):
 class DeadLetter(NamedTuple):
     """A message, or one reading of it, that was not scored."""
 
-    index: int
-    """Of the message in its batch."""
+    message: int
+    """Index of the message in its batch."""
     reason: Reason
     detail: str
     """What was seen and what to do, for a person."""

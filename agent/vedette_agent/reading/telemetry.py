@@ -21,7 +21,8 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from vedette_agent.connection import Connection, NotConnected, Will
+from vedette_agent.mqtt.connection import Connection
+from vedette_agent.mqtt.transport import NotConnected, Will
 from vedette_agent.reading.message import SettledKey
 from vedette_models import topics
 
@@ -103,6 +104,8 @@ class Telemetry:
         self._settled_before: dict[int, bytes] = {key.packet_id: key.digest for key in settled}
         """By packet id: settled by an earlier run of the agent."""
         self._some = asyncio.Event()
+        self.subscribed = False
+        """Whether the broker has granted every filter on this connection."""
         self.last_arrival: float | None = None
         self.connection = Connection("devices", broker, self, will)
 
@@ -112,6 +115,7 @@ class Telemetry:
     async def _batches(self) -> AsyncIterator[Batch]:
         while True:
             await self._some.wait()
+            await asyncio.sleep(0)  # the heartbeat and the others get their turn, however much waits
             taken, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
             if not self._waiting:
                 self._some.clear()
@@ -136,6 +140,7 @@ class Telemetry:
             if message.packet_id:
                 self._settled.pop(message.packet_id, None)
                 self._settled[message.packet_id] = _fingerprint(message)
+                self._settled_before.pop(message.packet_id, None)
         excess = len(self._settled) - 2 * self.connection.broker.receive_maximum
         for oldest in list(islice(self._settled, max(0, excess))):
             del self._settled[oldest]
@@ -154,7 +159,6 @@ class Telemetry:
             self._settled.clear()
             self._settled_before.clear()
         self._subscribing = asyncio.get_running_loop().create_task(self._subscribe(), name="subscribe")
-        self._on_connected()
 
     async def _subscribe(self) -> None:
         try:
@@ -163,17 +167,21 @@ class Telemetry:
             await self.connection.subscribe(self.filters)
             self._remember_filters(self.filters)
             self._removed = []
+            self.subscribed = True
         except NotConnected as error:
-            logger.error("%s", error)
-            self.connection.problem = str(error)
+            if self.connection.up:  # refused; when it is gone, it knows better why
+                logger.error("%s", error)
+                self.connection.problem = str(error)
+        self._on_connected()
 
     def disconnected(self) -> None:
         """Go on with what has arrived; settled and redelivered, it will be recognised."""
+        self.subscribed = False
 
     def received(self, message: Message) -> None:
         """Queue telemetry; our own topics never are, even under the filter `#`."""
         if topics.is_own(message.topic):
-            if message.retained and message.payload:
+            if message.retained and message.payload and topics.matches(self._alerts_filter, message.topic):
                 self._on_retained_alert(message.topic)
             if message.packet_id:
                 self.connection.acknowledge([message.packet_id], self.connection.generation)

@@ -17,6 +17,7 @@ from vedette_agent.config import Limits, Stream, TimePolicy, load
 from vedette_agent.reading.decode import Decoded, Decoder
 from vedette_agent.reading.devices import DeviceTable
 from vedette_agent.reading.message import Message
+from vedette_agent.reading.payload import never_typed
 from vedette_models.profile import Channel, Profile
 
 NOW = 1_700_000_000.0
@@ -64,7 +65,7 @@ class Gateway:
                 quality, sequence = int(batch.quality[row]), part.sequence[row]
                 optional = {"quality": quality, "sequence": sequence, "retained": bool(part.retained[row])}
                 lines.append(line | {key: value for key, value in optional.items() if value})
-        lines += [{"message": d.index, "dead": d.reason, "detail": d.detail} for d in decoded.dead]
+        lines += [{"message": d.message, "dead": d.reason, "detail": d.detail} for d in decoded.dead]
         return sorted(lines, key=lambda line: line["message"])
 
 
@@ -177,6 +178,35 @@ def test_a_bad_reading_gives_its_device_no_row() -> None:
     assert len(gateway.tables["p"]) == 0
 
 
+def test_dead_letters_stand_in_the_order_of_the_messages_and_the_rest_keeps_its_columns() -> None:
+    texts = [
+        '{"a": 1, "ts": 1, "seq": 1}',
+        "{",
+        '{"a": 3, "b": 4, "seq": 3}',
+        '{"a": 1, "ts": "x"}',
+        '{"b": 5, "seq": 5}',
+        "}",
+    ]
+    decoded = one_stream().decoder.decode([Message(f"plant/{text[-2]}", text.encode()) for text in texts], NOW)
+    assert [(d.index, d.reason) for d in decoded.dead] == [
+        (0, "too_old"),
+        (1, "not_json"),
+        (3, "no_time"),
+        (5, "not_json"),
+    ]
+    part = decoded.profiles["p"]
+    assert part.sequence == [3, 5]
+    assert part.batch.origin.tolist() == [2, 4]
+    assert np.array_equal(part.batch.values, [[3, 4], [math.nan, 5]], equal_nan=True)
+
+
+def test_a_device_has_a_name_of_at_most_128_printing_characters() -> None:
+    gateway = one_stream()
+    names = ["ü" * 128, "ü" * 129, "a b", "a\tb", "a\u2028b", "a\u202eb"]
+    found = gateway.lines([Message(f"plant/{name}", b'{"a": 1}') for name in names])
+    assert [line.get("dead") for line in found] == [None, "no_device", None, "no_device", "no_device", "no_device"]
+
+
 def test_a_forgotten_device_makes_room_for_another() -> None:
     gateway = one_stream()
     gateway.limits = Limits(max_devices=1)
@@ -274,7 +304,7 @@ def test_whatever_arrives_is_a_reading_or_a_dead_letter(
 def test_the_typed_and_the_careful_reader_agree(payload: bytes, stream: dict[str, Any], names: str) -> None:
     quick, careful = one_stream(names, **stream), one_stream(names, **stream)
     topic = "plant/d/a" if "{channel}" in quick.streams[0].topic else "plant/d"
-    careful.decoder._routes.of(topic).reader._decode = None
+    careful.decoder._routes[topic].reader._decode = never_typed
     assert quick.lines([Message(topic, payload)]) == careful.lines([Message(topic, payload)])
 
 

@@ -1,0 +1,1 @@
+"""One MQTT connection to a broker, read in batches; two ways to speak the protocol."""
