@@ -14,9 +14,9 @@ from typing import Any
 import click
 
 from vedette_hub import config as configuration
-from vedette_hub.api.health import VERSION
 from vedette_hub.config import Config
 from vedette_hub.errors import ConfigurationError, HubError
+from vedette_hub.version import VERSION
 
 EXIT_FAILURE, EXIT_CONFIGURATION = 1, 2
 _EXAMPLE = Path(__file__).parent / "hub.toml"
@@ -112,9 +112,9 @@ def create_token(name: str, path: Path | None) -> None:
 def list_tokens(*, as_json: bool, path: Path | None) -> None:
     """List tokens, without their secrets."""
     from vedette_hub import hub
-    from vedette_hub.api.shapes import rfc3339
     from vedette_hub.store import tokens
     from vedette_hub.store.database import reading
+    from vedette_hub.times import rfc3339
 
     with reading(hub.open_database(_load(path))) as connection:
         found = tokens.list_tokens(connection)

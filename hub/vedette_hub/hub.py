@@ -9,21 +9,20 @@ import signal
 import socket
 import subprocess
 import time
+from typing import TYPE_CHECKING
 
-from apiflask import APIFlask
-from flask_bootstrap import Bootstrap5  # type: ignore[import-untyped]  # it has no types
 from sqlalchemy import Engine
 
 from vedette_hub import state, systemd
-from vedette_hub.api import alerts, gateways, health, metrics
-from vedette_hub.api.application import new_application
-from vedette_hub.api.context import Context
 from vedette_hub.config import Config
-from vedette_hub.fleet import broker
-from vedette_hub.fleet.ingest import Ingest
 from vedette_hub.store.database import open_store
 from vedette_hub.store.migrate import migrate
-from vedette_hub.web import console, server, session
+from vedette_hub.web import server
+
+if TYPE_CHECKING:
+    from apiflask import APIFlask
+
+    from vedette_hub.fleet.ingest import Ingest
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +45,14 @@ def open_database(config: Config) -> Engine:
 
 def web_application(config: Config) -> APIFlask:
     """API and console over the store of this configuration."""
+    # Imported here: the process that ingests needs neither Flask nor its memory, and is back sooner after a crash.
+    from flask_bootstrap import Bootstrap5  # type: ignore[import-untyped]  # it has no types
+
+    from vedette_hub.api import alerts, gateways, health, metrics
+    from vedette_hub.api.application import new_application
+    from vedette_hub.api.context import Context
+    from vedette_hub.web import console, session
+
     here = Context(config, open_store(config.database_url))
     app = new_application(here)
     app.config["BOOTSTRAP_SERVE_LOCAL"] = True
@@ -69,6 +76,10 @@ def serve(config: Config) -> None:
     Raises:
         HubError: it cannot start; says why, and what to do.
     """
+    # Imported here: the web server's process never opens MQTT.
+    from vedette_hub.fleet import broker
+    from vedette_hub.fleet.ingest import Ingest
+
     password = config.broker_password()
     tls = broker.tls_context(config.broker)
     state.prepare(config.state_dir)

@@ -15,6 +15,7 @@ def notify(message: str) -> bool:
         address = "\0" + address[1:]  # Linux' abstract namespace
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.setblocking(False)  # a manager that does not read must not stop the hub
             channel.sendto(message.encode(), address)
     except OSError:
         return False

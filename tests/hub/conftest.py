@@ -53,6 +53,11 @@ class HubProcess:
         if wait:
             wait_for(lambda: self.health() == "ok", f"the hub is up; its log:\n{self.log.read_text()}")
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def health(self) -> str:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=2) as answer:

@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 
-from vedette_hub.api.shapes import HistoryItem, rfc3339
+from vedette_hub.api.shapes import HistoryItem
 from vedette_hub.fleet.presence import presence, problems
 from vedette_hub.store.alerts import Action, Event, StoredAlert
 from vedette_hub.store.fleet import StoredGateway
+from vedette_hub.times import rfc3339
 
 
 def alert_answer(stored: StoredAlert) -> dict[str, Any]:

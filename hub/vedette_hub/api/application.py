@@ -10,8 +10,8 @@ from werkzeug.exceptions import BadRequest
 
 from vedette_hub.api import problems
 from vedette_hub.api.context import Context
-from vedette_hub.api.health import VERSION
 from vedette_hub.api.paths import EncodedSlashes, NameConverter
+from vedette_hub.version import VERSION
 
 MAX_BODY_BYTES = 64 * 1024
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 from typing import Any
 
@@ -14,12 +13,11 @@ from vedette_hub.api.context import context
 from vedette_hub.api.shapes import HealthOut
 from vedette_hub.fleet import ingest_state
 from vedette_hub.store.database import describe, reading
+from vedette_hub.version import VERSION
 
 logger = logging.getLogger(__name__)
 
 blueprint = APIBlueprint("health", __name__, tag="Health")
-
-VERSION = importlib.metadata.version("vedette")
 
 
 @blueprint.get("/health")

@@ -12,12 +12,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from vedette_hub.api.context import Context, bearer, context
-from vedette_hub.api.health import VERSION
 from vedette_hub.fleet import ingest_state
 from vedette_hub.fleet.presence import presence
 from vedette_hub.store import fleet
 from vedette_hub.store.database import reading
 from vedette_hub.store.summary import Summary, summarize
+from vedette_hub.version import VERSION
 
 blueprint = APIBlueprint("metrics", __name__, tag="Health")
 

@@ -16,16 +16,6 @@ MAX_LIMIT = 500
 COMMENT_LENGTH = 4_000
 
 
-def rfc3339(seconds: float | None) -> str | None:
-    """A time as RFC 3339 in UTC; None for no time, and for one no calendar has."""
-    if seconds is None:
-        return None
-    try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    except (OverflowError, ValueError, OSError):
-        return None
-
-
 def _seconds(value: object) -> object:
     if not isinstance(value, str):
         return value

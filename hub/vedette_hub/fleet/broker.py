@@ -136,6 +136,11 @@ def _hint(text: str, code: object, broker: BrokerSection, *, tls: bool) -> str:
             f'another client uses our client id "{client_id(broker)}": is a second hub running? '
             "Give each its own broker.client_id"
         )
+    if "unspecified error" in text:
+        return (
+            "the broker closed the connection: has it stopped? If this happens again and again, another client uses "
+            f'our client id "{client_id(broker)}"; is a second hub running?'
+        )
     if any(word in text for word in ("bad user", "not authorized", "not authorised", "bad_username")):
         return "are broker.username and broker.password_file right, and does the broker know this user?"
     if "certificate verify failed" in text:

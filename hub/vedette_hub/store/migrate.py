@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from vedette_hub.errors import StoreError
 from vedette_hub.store.database import describe, writing
+
+HEAD = "0001"
+"""The newest migration. It is named here too, so that a start without migrations need not load alembic."""
 
 _SCRIPTS = "vedette_hub.store:migrations"
 
@@ -21,20 +20,34 @@ def migrate(engine: Engine) -> None:
     Raises:
         StoreError: the database was written by a newer hub, or a migration failed and was undone.
     """
-    config = Config()
-    config.set_main_option("script_location", _SCRIPTS)
-    scripts = ScriptDirectory.from_config(config)
-    known = {script.revision for script in scripts.walk_revisions()}
     try:
         with writing(engine) as connection:
-            for revision in MigrationContext.configure(connection).get_current_heads():
-                if revision not in known:
-                    raise StoreError(
-                        f"database {engine.url.render_as_string()}: its schema {revision!r} is newer than this "
-                        "vedette-hub; install the version that wrote it, or restore a backup"
-                    )
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            found = _revision(connection)
+            if found != HEAD:
+                _upgrade(connection, found)
     except SQLAlchemyError as error:
         shown = engine.url.render_as_string()
         raise StoreError(f"database {shown}: cannot be brought up to date: {describe(error)}") from error
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _upgrade(connection: Connection, found: str | None) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", _SCRIPTS)
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if found is not None and found not in known:
+        raise StoreError(
+            f"database {connection.engine.url.render_as_string()}: its schema {found!r} is newer than this "
+            "vedette-hub; install the version that wrote it, or restore a backup"
+        )
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

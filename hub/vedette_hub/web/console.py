@@ -9,11 +9,11 @@ from flask import Response, abort, redirect, render_template, request, url_for
 
 from vedette_hub.alerts.actions import act
 from vedette_hub.api.context import context
-from vedette_hub.api.health import VERSION
-from vedette_hub.api.shapes import rfc3339
 from vedette_hub.fleet import ingest_state
 from vedette_hub.store.alerts import Action
 from vedette_hub.store.tokens import Token
+from vedette_hub.times import rfc3339
+from vedette_hub.version import VERSION
 from vedette_hub.web import session
 from vedette_hub.web.overview import Overview, read_overview
 

@@ -13,15 +13,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
-
-from flask import Flask
-from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]  # gunicorn has no types
+from typing import TYPE_CHECKING
 
 from vedette_hub.errors import HubError
 
+if TYPE_CHECKING:
+    from flask import Flask
+
 STOP_SECONDS = 5
-_WORKER_SECONDS = 60
+_OF_SYSTEMD = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "GUNICORN_CMD_ARGS"}
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -46,6 +46,8 @@ def start(command: list[str], listener: socket.socket, settings: str) -> subproc
         stdin=subprocess.PIPE,
         pass_fds=[number],
         process_group=0,
+        # gunicorn would speak to systemd in the hub's place.
+        env={name: value for name, value in os.environ.items() if name not in _OF_SYSTEMD},
     )
     assert child.stdin is not None  # noqa: S101  # a pipe was asked for
     child.stdin.write(settings.replace("\n", " ").encode() + b"\n")
@@ -68,8 +70,10 @@ def stop(child: subprocess.Popen[bytes]) -> None:
 
 def serve(make_application: Callable[[], Flask], socket_number: int, threads: int) -> None:
     """In the child: serve until told to stop, or until the parent is gone."""
+    from vedette_hub.web.gunicorn_application import GunicornApplication
+
     threading.Thread(target=_end_with_parent, args=(sys.stdin.fileno(),), name="parent watch", daemon=True).start()
-    _Gunicorn(make_application, socket_number, threads).run()
+    GunicornApplication(make_application, socket_number, threads, STOP_SECONDS).run()
 
 
 def _end_with_parent(parent: int) -> None:
@@ -77,33 +81,3 @@ def _end_with_parent(parent: int) -> None:
     while os.read(parent, 1):
         pass
     os.killpg(os.getpgrp(), signal.SIGKILL)
-
-
-class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn, configured here and by nothing else."""
-
-    def __init__(self, make_application: Callable[[], Flask], socket_number: int, threads: int) -> None:
-        self._make_application = make_application
-        self._options: dict[str, Any] = {
-            "bind": [f"fd://{socket_number}"],
-            "worker_class": "gthread",
-            "workers": 1,
-            "threads": threads,
-            "timeout": _WORKER_SECONDS,
-            "graceful_timeout": STOP_SECONDS,
-            "keepalive": 5,
-            "loglevel": "warning",
-            "control_socket_disable": True,
-            "limit_request_line": 8190,
-            "proc_name": "vedette-hub web",
-        }
-        super().__init__()
-
-    def load_config(self) -> None:
-        """Take over the options; the environment has no say."""
-        for name, value in self._options.items():
-            self.cfg.set(name, value)
-
-    def load(self) -> Flask:
-        """The application, made in each worker: a database connection cannot cross a fork."""
-        return self._make_application()

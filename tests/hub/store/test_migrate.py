@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from vedette_hub.errors import StoreError
 from vedette_hub.store.database import open_store, reading, writing
-from vedette_hub.store.migrate import migrate
+from vedette_hub.store.migrate import HEAD, migrate
 from vedette_hub.store.schema import metadata
 
 
@@ -70,6 +72,12 @@ def test_a_file_that_is_no_database_says_so(tmp_path: Path) -> None:
     path.write_bytes(b"no database " * 1000)
     with pytest.raises(StoreError, match="not a database"):
         open_store(f"sqlite:///{path}")
+
+
+def test_the_newest_migration_is_the_one_the_code_expects() -> None:
+    config = Config()
+    config.set_main_option("script_location", "vedette_hub.store:migrations")
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
 
 
 def test_the_migrations_are_part_of_the_package() -> None:
