@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from vedette_models.readings import ReadingBatch
+
+LARGEST = 1e100
+"""Readings beyond ± this count as this, so that squares and sums of what is finite stay finite."""
+LATEST = 1e15
+"""Times beyond ± this many seconds are refused."""
+
 
 class Column(NamedTuple):
     """What one array holds for each series (a series is one channel of one device)."""
@@ -40,6 +47,36 @@ class Columns:
         self.arrays: dict[str, NDArray[Any]] = {
             name: _empty(column, channels * devices) for name, column in layout.items()
         }
+
+    def checked(self, batch: ReadingBatch) -> tuple[NDArray[np.float64], bool]:
+        """The batch's values, within ± LARGEST, and whether every reading reports every channel.
+
+        Raises:
+            ValueError: columns that do not fit together or another number of channels, an infinite value, a time that
+                is not finite, or a device row there is no room for.
+        """
+        values, n = batch.values, len(batch.device)
+        if values.shape != (n, self.channels) or batch.time.shape != (n,) or batch.device.shape != (n,):
+            raise ValueError(
+                f"a batch for {self.channels} channels needs devices and times ({n},), values ({n}, {self.channels}), "
+                f"got {batch.device.shape}, {batch.time.shape} and {values.shape}"
+            )
+        if n == 0:
+            return values, True
+        lowest, highest = np.minimum.reduce(batch.device), np.maximum.reduce(batch.device)
+        if lowest < 0 or highest >= self.devices:
+            raise ValueError(f"device rows {lowest} to {highest}, there is room for {self.devices}: resize first")
+        if not np.maximum.reduce(np.abs(batch.time)) <= LATEST:
+            raise ValueError(f"a reading's time must be finite, within ± {LATEST:g} s")
+        largest = np.maximum.reduce(np.abs(values), axis=None)
+        complete = bool(largest == largest)
+        if not complete:
+            largest = np.fmax.reduce(np.abs(values), axis=None)
+        if largest > LARGEST:
+            if largest == np.inf:
+                raise ValueError("a value must be finite, or NaN where the channel was not reported")
+            values = np.clip(values, -LARGEST, LARGEST)
+        return values, complete
 
     def resize(self, devices: int) -> None:
         """Make room for `devices` rows; new rows know nothing. One array at a time, so memory peaks by the largest.

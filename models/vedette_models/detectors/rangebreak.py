@@ -35,11 +35,6 @@ if TYPE_CHECKING:
 
     from vedette_models.readings import ReadingBatch
 
-LARGEST = 1e100
-"""Readings beyond ± this count as this, so that squares and sums stay finite."""
-LATEST = 1e15
-"""Times beyond ± this many seconds are refused."""
-
 _LAYOUT = {**rangebreak_views.LAYOUT, **rangebreak_ranges.LAYOUT}
 
 
@@ -57,6 +52,9 @@ class RangeBreak:
 
     name = "rangebreak"
     default_threshold = 0.25
+    # One value for everything, chosen on all 58 series of NAB. From 0.12 to 0.224 the share of labelled windows found stays
+    # the same (107 of 116) while false alerts nearly halve; then it falls: at 0.25 105 windows and 1.1 false alerts per
+    # series and week (2.1 at the 90th percentile), at 0.3 102 and 0.9, at 0.5 87 and 0.6.
 
     def __init__(self, channels: int, devices: int = 0) -> None:
         self._columns = Columns(_LAYOUT, channels, devices)
@@ -127,7 +125,7 @@ class RangeBreak:
             ValueError: columns that do not fit together or another number of channels, an infinite value, a time that
                 is not finite, or a device row there is no room for. Nothing is learnt then.
         """
-        values, complete = self._checked(batch)
+        values, complete = self._columns.checked(batch)
         by_channel = np.zeros(values.shape)
         flat_scores, flat_values = by_channel.reshape(-1), values.reshape(-1)
         across = np.arange(self.channels)
@@ -170,31 +168,6 @@ class RangeBreak:
             return None
         row = breaks.row
         return _Records(breaks, self._ranges.other_side(summaries, breaks), x[row], summaries.deviation[row])
-
-    def _checked(self, batch: ReadingBatch) -> tuple[NDArray[np.float64], bool]:
-        """The batch's values, within ± LARGEST, and whether all channels are reported."""
-        values, n = batch.values, len(batch.device)
-        if values.shape != (n, self.channels) or batch.time.shape != (n,) or batch.device.shape != (n,):
-            raise ValueError(
-                f"{self.name}: needs devices and times ({n},) and values ({n}, {self.channels}), "
-                f"got {batch.device.shape}, {batch.time.shape} and {values.shape}"
-            )
-        if n == 0:
-            return values, True
-        lowest, highest = np.minimum.reduce(batch.device), np.maximum.reduce(batch.device)
-        if lowest < 0 or highest >= self.devices:
-            raise ValueError(f"{self.name}: device rows {lowest} to {highest}, room for {self.devices}: resize first")
-        if not np.maximum.reduce(np.abs(batch.time)) <= LATEST:
-            raise ValueError(f"{self.name}: a reading's time must be finite, within ± {LATEST:g} s")
-        largest = np.maximum.reduce(np.abs(values), axis=None)
-        complete = bool(largest == largest)
-        if not complete:
-            largest = np.fmax.reduce(np.abs(values), axis=None)
-        if largest > LARGEST:
-            if largest == np.inf:
-                raise ValueError(f"{self.name}: a value must be finite, or NaN where the channel was not reported")
-            values = np.clip(values, -LARGEST, LARGEST)
-        return values, complete
 
 
 class _Records(NamedTuple):

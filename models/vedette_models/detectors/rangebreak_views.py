@@ -12,6 +12,7 @@ import numpy as np
 
 from vedette_models.columns import Column
 from vedette_models.detectors.base import Finding
+from vedette_models.windows import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,8 +63,7 @@ that is due to be kept, -1 where none is."""
 _LARGEST_LOG = 650.0
 
 LAYOUT: Mapping[str, Column] = {
-    # Every reading stands there twice, RING apart, so that the last RING of them are one stretch of memory.
-    "readings": Column((2 * RING,), np.nan),
+    "readings": Windows.column(RING),
     "pair_first": Column((PAIRS,), np.inf),
     "pair_second": Column((PAIRS,), np.inf),
     # By hour first: at any moment nearly all devices are in the same hour, so their profile fits into the cache.
@@ -92,13 +92,8 @@ class Views:
     """Computes the views of a round from the columns of LAYOUT and enters the round's readings into them."""
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        readings = arrays["readings"]
-        self._series = len(readings)
-        self._readings = readings.reshape(-1)
-        # Every stretch of RING readings as one item: numpy copies an item faster than a row of RING numbers.
-        self._stretches: NDArray[Any] = np.ndarray(
-            (max(0, readings.size - RING + 1),), f"V{RING * readings.itemsize}", readings, 0, (readings.itemsize,)
-        )
+        self._series = len(arrays["readings"])
+        self._windows = Windows(arrays["readings"])
         self._pairs = arrays["pair_first"], arrays["pair_second"]
         self._pairs_flat = self._pairs[0].reshape(-1), self._pairs[1].reshape(-1)
         self._week_mean = arrays["week_mean"].reshape(-1)
@@ -128,18 +123,14 @@ class Views:
         rows = len(series)
         values = views[0]
         youngest = int(np.minimum.reduce(age))
-        start = age % RING
-        start += series * (2 * RING)
-        window = self._stretches[start].view(np.float64).reshape(rows, RING)  # oldest first
+        window = self._windows.last(series, age)
         # Time first, because numpy adds the rows of a two-dimensional array one after the other, oldest to newest: a
         # window of the same values has the same sum whatever the batch, and a repeating series never seems to leave its
         # range. (A single column numpy would add pairwise, hence 2 <= R.)
         recent = self._recent_memory[: RING * rows].reshape(RING, rows)
         recent[:-1] = window[:, 1:].T
         recent[-1] = x
-        self._readings[start] = x
-        start += RING
-        self._readings[start] = x
+        self._windows.append(series, age, x)
 
         levels = np.empty((4, rows))  # three medians, then the reading
         _medians(window, age, youngest, levels)

@@ -1,0 +1,147 @@
+"""Windowed features: columnar sliding windows of readings into vectors, by the same code in training and in scoring."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vedette_models.columns import Column, Columns
+from vedette_models.detectors.base import StateError
+from vedette_models.rounds import rounds
+from vedette_models.windows import Windows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from vedette_models.readings import ReadingBatch
+
+FEATURES = ("mean", "deviation", "minimum", "maximum", "last minus mean", "mean step")
+"""Of each channel, over its last `width` readings: mean, standard deviation (of the population), smallest, largest, the
+newest reading minus the mean, and the mean absolute difference of neighbouring readings."""
+_CHUNK = 1024
+"""Series worked on at a time, which bounds the memory that is needed."""
+
+
+class WindowFeatures:
+    """Sliding windows of the last `width` readings per channel of each device, and their features.
+
+    Computed from the window itself, centred on its newest reading, so that nothing drifts and small changes on a large
+    offset keep their digits.
+
+    >>> from vedette_models.readings import ReadingBatch
+    >>> features = WindowFeatures(channels=1, width=3, devices=1)
+    >>> features.update(ReadingBatch.of([0] * 4, range(4), [[1.0], [2.0], [3.0], [5.0]]))[-1].round(2).tolist()
+    [3.33, 1.25, 2.0, 5.0, 1.67, 1.5]
+    """
+
+    def __init__(self, channels: int, width: int, devices: int = 0) -> None:
+        if width < 2:
+            raise ValueError(f"a window needs at least 2 readings, got {width}")
+        layout = {"count": Column(dtype=np.int64), "readings": Windows.column(width)}
+        self._columns = Columns(layout, channels, devices)
+        self.width = width
+        self._bind()
+
+    def _bind(self) -> None:
+        """Point to the arrays as they are now."""
+        self._count: NDArray[np.int64] = self._columns.arrays["count"]
+        self._windows = Windows(self._columns.arrays["readings"])
+
+    @property
+    def channels(self) -> int:
+        """Channels of each reading."""
+        return self._columns.channels
+
+    @property
+    def devices(self) -> int:
+        """Rows there is room for."""
+        return self._columns.devices
+
+    def names(self, channels: Sequence[str]) -> tuple[str, ...]:
+        """What each column of a vector says, for channels of these names.
+
+        >>> WindowFeatures(channels=1, width=3).names(["pressure"])[:2]
+        ('pressure mean', 'pressure deviation')
+        """
+        if len(channels) != self.channels:
+            raise ValueError(f"{len(channels)} names for {self.channels} channels")
+        return tuple(f"{channel} {feature}" for channel in channels for feature in FEATURES)
+
+    def update(self, batch: ReadingBatch) -> NDArray[np.float64]:
+        """Enter the readings and return the vector after each: (N, channels x 6), a channel's features side by side.
+
+        The features of a channel are NaN until it has had `width` readings. A channel that a reading does not report
+        keeps its window, and its features are those of the readings it last had.
+
+        Raises:
+            ValueError: columns that do not fit together or another number of channels, an infinite value, a time that
+                is not finite, or a device row there is no room for. Nothing is entered then.
+        """
+        values, complete = self._columns.checked(batch)
+        vectors = np.empty((len(batch.device), self.channels, len(FEATURES)))
+        across = np.arange(self.channels)
+        at_once = max(1, _CHUNK // self.channels)
+        for part in rounds(batch.device):
+            for first in range(0, len(part), at_once):
+                rows = part[first : first + at_once]
+                series = (batch.device[rows, None] * self.channels + across).reshape(-1)
+                x = values[rows].reshape(-1)
+                reported = series if complete else series[x == x]
+                self._windows.append(reported, self._count[reported], x if complete else x[x == x])
+                self._count[reported] += 1
+                window = self._windows.last(series, self._count[series])
+                vectors[rows] = _features(window).reshape(len(rows), self.channels, -1)
+        return vectors.reshape(len(vectors), -1)
+
+    def resize(self, devices: int) -> None:
+        """Make room for `devices` rows; new rows know nothing.
+
+        Raises:
+            ValueError: fewer rows than now.
+        """
+        self._columns.resize(devices)
+        self._bind()
+
+    def forget(self, rows: NDArray[np.intp]) -> None:
+        """Return these devices' rows to knowing nothing.
+
+        Raises:
+            ValueError: a row there is no room for; nothing is forgotten then.
+        """
+        self._columns.forget(rows)
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """Everything learnt, as copies, each (devices, channels, …)."""
+        return self._columns.state()
+
+    def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Take over what `state` returned, row by row; rows beyond the saved ones stay as they are.
+
+        Raises:
+            StateError: arrays missing, of another shape or type, or a negative count. Nothing is taken over then.
+        """
+        self._columns.check(state)
+        if (np.asarray(state["count"], np.int64) < 0).any():
+            raise StateError('saved array "count" must not be negative')
+        self._columns.restore(state)
+
+
+def _features(window: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(R, width) readings, oldest first -> (R, 6) FEATURES; NaN where a window is not full."""
+    features = np.empty((len(window), len(FEATURES)))
+    width, newest = window.shape[1], window[:, -1]
+    centred = window - newest[:, None]
+    offset = np.add.reduce(centred, axis=1) / width
+    np.add(newest, offset, out=features[:, 0])
+    np.minimum.reduce(window, axis=1, out=features[:, 2])
+    np.maximum.reduce(window, axis=1, out=features[:, 3])
+    np.negative(offset, out=features[:, 4])
+    steps = np.abs(window[:, 1:] - window[:, :-1])
+    np.divide(np.add.reduce(steps, axis=1), width - 1, out=features[:, 5])
+    centred -= offset[:, None]
+    centred *= centred
+    np.sqrt(np.add.reduce(centred, axis=1) / width, out=features[:, 1])
+    return features

@@ -1,0 +1,48 @@
+"""Windows: the last readings of each series, oldest first, for many series at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vedette_models.columns import Column
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Windows:
+    """Sliding windows of `width` readings over the array of a column made by `Windows.column(width)`.
+
+    A ring buffer in which every reading stands twice, `width` apart: so the last `width` readings, oldest first, are
+    always one stretch of memory.
+    """
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.width = array.shape[1] // 2
+        self._flat = array.reshape(-1)
+        # Every possible stretch as one overlapping item: numpy copies an item faster than a row of numbers.
+        self._stretches: NDArray[Any] = np.ndarray(
+            (max(0, array.size - self.width + 1),), f"V{self.width * array.itemsize}", array, 0, (array.itemsize,)
+        )
+
+    @staticmethod
+    def column(width: int) -> Column:
+        """The column that holds windows of `width` readings; NaN where no reading has been."""
+        return Column((2 * width,), np.nan)
+
+    def last(self, series: NDArray[np.intp], count: NDArray[np.intp]) -> NDArray[np.float64]:
+        """(R, width) copies of the windows of `series` (R,), which have had `count` (R,) readings so far."""
+        start = count % self.width
+        start += series * (2 * self.width)
+        window: NDArray[np.float64] = self._stretches[start].view(np.float64)
+        return window.reshape(len(series), self.width)
+
+    def append(self, series: NDArray[np.intp], count: NDArray[np.intp], x: NDArray[np.float64]) -> None:
+        """Enter the readings `x` (R,) of `series` that had `count` readings before this one; the oldest drops out."""
+        place = count % self.width
+        place += series * (2 * self.width)
+        self._flat[place] = x
+        place += self.width
+        self._flat[place] = x
