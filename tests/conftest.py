@@ -1,4 +1,4 @@
-"""Fixtures for every test: a real broker."""
+"""For every test: a real broker, and an option that lets no test be skipped."""
 
 from __future__ import annotations
 
@@ -8,6 +8,33 @@ from pathlib import Path
 import pytest
 
 from tests.brokers import MOSQUITTO, Mosquitto
+
+skipped: list[str] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fail-on-skip", action="store_true", help="exit with code 1 when a test was skipped")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        skipped.append(report.nodeid)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    if report.skipped:
+        skipped.append(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if skipped and session.config.getoption("--fail-on-skip") and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if skipped and config.getoption("--fail-on-skip"):
+        terminalreporter.write_line(f"--fail-on-skip: {len(skipped)} skipped, none may be", red=True)
+
 
 NO_MOSQUITTO = "mosquitto is not installed (Debian: apt-get install mosquitto)"
 

@@ -1,0 +1,39 @@
+# `make` lists what it can do. Only python3 (3.11 or newer, with venv) and make are needed; everything else goes into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench-throughput clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make .venv with agent, hub, demo and everything the tests need
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, $(PYTHON) is %d.%d: make PYTHON=python3.12" % sys.version_info[:2])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV), about a minute ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: install ## watch a simulated plant; DEMO_SECONDS=60 ends it, DEMO_BROKER=amqtt does without Mosquitto
+	@exec $(BIN)/python -m examples.demo
+
+test: install ## run all tests
+	@exec $(BIN)/python -m pytest
+
+lint: install ## ruff, mypy --strict, and the contracts between the packages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench-throughput: install ## CPU per reading beside a bare aiomqtt loop, against a real Mosquitto
+	@exec $(BIN)/python -m benchmarks.throughput
+
+clean: ## remove what make has made, .venv included
+	rm -rf $(VENV) .demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
