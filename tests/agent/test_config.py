@@ -89,7 +89,7 @@ def test_a_small_configuration_gets_every_default(write: Write) -> None:
 
 def test_it_is_frozen(write: Write) -> None:
     with pytest.raises(ValueError, match="frozen"):
-        load(write(SMALL), {}).gateway.id = "other"
+        setattr(load(write(SMALL), {}).gateway, "id", "other")  # noqa: B010 (a type checker refuses the plain way)
 
 
 def test_durations_and_sizes_may_be_numbers_or_text(write: Write) -> None:
@@ -156,7 +156,7 @@ def test_every_mistake_in_a_file_is_found_at_its_line(path: Path) -> None:
 
 
 def test_problems_come_in_the_order_of_the_file() -> None:
-    lines = [problem.line for problem in problems(CASES / "streams.toml")]
+    lines = [problem.line or 0 for problem in problems(CASES / "streams.toml")]
     assert lines == sorted(lines)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import tomli
 from click.testing import CliRunner, Result
+from pydantic import BaseModel
 
 from vedette_agent.cli import main
 from vedette_agent.config import Broker, Gateway, Limits, OutboxLimits, Stream, TimePolicy, load
@@ -171,7 +172,7 @@ def test_init_says_why_it_cannot_write(tmp_path: Path) -> None:
 
 def test_the_shipped_file_explains_every_key() -> None:
     document = tomli.loads(uncommented())
-    models = {
+    models: dict[str, type[BaseModel]] = {
         "gateway": Gateway,
         "devices": Broker,
         "hub": Broker,

@@ -96,6 +96,12 @@ def test_short_documents_end_where_they_end(text: str) -> None:
     assert set(key_lines(text)) == all_paths(tomli.loads(text))
 
 
+@settings(derandomize=True, max_examples=300, deadline=None)
+@given(st.text(alphabet="ab.=[]{},\"'\\#\n 1"))
+def test_it_ends_whatever_it_reads(text: str) -> None:
+    assert isinstance(key_lines(text), dict)
+
+
 class Writer:
     """Writes a document and notes the line of everything it writes."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -64,7 +65,7 @@ class Client:
         self._answers: queue.Queue[int] = queue.Queue()
         self.disconnected: queue.Queue[int] = queue.Queue()
         self._client = mqtt.Client(
-            mqtt.CallbackAPIVersion.VERSION2,
+            CallbackAPIVersion.VERSION2,
             client_id,
             protocol=protocol,
             transport=transport,
@@ -78,7 +79,7 @@ class Client:
             connect.pop("tls", None)
         self._client.on_connect = lambda _c, _u, _f, reason, _p: self._connected.put(reason.value)
         self._client.on_disconnect = lambda _c, _u, _f, reason, _p: self.disconnected.put(reason.value)
-        self._client.on_message = lambda _c, _u, message: self.messages.put((message.topic, message.payload))
+        self._client.on_message = lambda _c, _u, message: self.messages.put((message.topic, bytes(message.payload)))
         self._client.on_publish = lambda _c, _u, _m, reason, _p: self._answers.put(reason.value)
         self._client.on_subscribe = lambda _c, _u, _m, reasons, _p: self._answers.put(reasons[0].value)
         self._client.connect("127.0.0.1" if transport == "tcp" else "localhost", port, **connect)
@@ -246,7 +247,7 @@ def test_what_arrives_while_the_agent_is_away_waits_for_it_across_a_restart_of_t
     start: Callable[..., Mosquitto], connect: Callable[..., Client], qos: int
 ) -> None:
     broker = start("devices", "gateway-1", "pump-7")
-    session = Properties(PacketTypes.CONNECT)
+    session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho does not say
     session.SessionExpiryInterval = 3600
     session.ReceiveMaximum = 512
     agent = connect(broker.port, "gateway-1", "gateway-1", clean_start=False, properties=session)

@@ -6,6 +6,7 @@ that the parser has accepted.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from bisect import bisect_right
 from typing import TYPE_CHECKING
@@ -35,7 +36,11 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     >>> key_lines('[a]\\nb.c = [\\n  1,\\n]')
     {('a',): 1, ('a', 'b'): 2, ('a', 'b', 'c'): 2, ('a', 'b', 'c', 0): 3}
     """
-    return _Scanner(text).scan()
+    scanner = _Scanner(text)
+    # Should the parser ever accept what this does not know, that costs line numbers, not the configuration.
+    with contextlib.suppress(IndexError, tomli.TOMLDecodeError):
+        scanner.scan()
+    return scanner.lines
 
 
 class _Scanner:
@@ -43,11 +48,11 @@ class _Scanner:
         self._text = text
         self._at = 0
         self._starts = [0, *(found.end() for found in re.finditer("\n", text))]
-        self._lines: dict[KeyPath, int] = {}
+        self.lines: dict[KeyPath, int] = {}
         self._lengths: dict[KeyPath, int] = {}
         """How many elements each array of tables has so far."""
 
-    def scan(self) -> dict[KeyPath, int]:
+    def scan(self) -> None:
         table: KeyPath = ()
         self._skip(_BLANK)
         while self._at < len(self._text):
@@ -56,7 +61,6 @@ class _Scanner:
             else:
                 self._pair(table)
             self._skip(_BLANK)
-        return self._lines
 
     def _header(self) -> KeyPath:
         line = self._line()
@@ -67,15 +71,15 @@ class _Scanner:
         path: KeyPath = ()
         for name in names[:-1]:
             path = self._last((*path, name))
-            self._lines.setdefault(path, line)
+            self.lines.setdefault(path, line)
         path = (*path, names[-1])
         if not array:
-            self._lines[path] = line
+            self.lines[path] = line
             return path
-        self._lines.setdefault(path, line)
+        self.lines.setdefault(path, line)
         element = (*path, self._lengths.get(path, 0))
         self._lengths[path] = self._lengths.get(path, 0) + 1
-        self._lines[element] = line
+        self.lines[element] = line
         return element
 
     def _last(self, path: KeyPath) -> KeyPath:
@@ -88,7 +92,7 @@ class _Scanner:
         path = table
         for name in self._key():
             path = (*path, name)
-            self._lines.setdefault(path, line)
+            self.lines.setdefault(path, line)
         self._at += 1  # the equals sign
         self._skip(_SPACES)
         self._value(path)
@@ -109,6 +113,7 @@ class _Scanner:
             self._at += 1
 
     def _value(self, path: KeyPath) -> None:
+        start = self._at
         match self._text[self._at]:
             case "[":
                 self._list(path)
@@ -120,6 +125,7 @@ class _Scanner:
                 self._match(_MULTILINE_LITERAL) or self._match(_LITERAL)
             case _:
                 self._match(_SCALAR)
+        self._at = max(self._at, start + 1)  # so that it ends whatever it reads
 
     def _list(self, path: KeyPath) -> None:
         self._at += 1
@@ -127,7 +133,7 @@ class _Scanner:
         self._skip(_BLANK)
         while self._text[self._at] != "]":
             element = (*path, index)
-            self._lines[element] = self._line()
+            self.lines[element] = self._line()
             self._value(element)
             index += 1
             self._separator()
