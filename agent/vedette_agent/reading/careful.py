@@ -74,7 +74,7 @@ def _time(document: Document, places: Places) -> float | str | None:
         found = scalar(value, what := f'the time at "{written(path)}"')
         if isinstance(found, bool):
             raise DecodeError("wrong_type", f"{what} is a boolean: send a number or ISO 8601 text")
-        return found
+        return float(found) if isinstance(found, int) else found
     return None
 
 

@@ -70,14 +70,14 @@ class Decoder:
         """The readings in messages that arrived at `now` (seconds since 1970 UTC); nothing received raises."""
         lanes: dict[str, Lane] = {}
         dead: list[DeadLetter] = []
-        route_of = self._routes.of
+        routes = self._routes
         retained = {index for index, message in enumerate(messages) if message.retained}
         for index, message in enumerate(messages):
             payload = message.payload
             if not payload and index in retained:
                 continue  # no reading, but the end of what was retained
             try:
-                reader, profile, device = route_of(message.topic)
+                reader, profile, device = routes[message.topic]
                 found = reader.read(payload)
             except DecodeError as error:
                 dead.append(DeadLetter(index, error.reason, error.detail))
@@ -89,7 +89,9 @@ class Decoder:
             if lane is None:
                 lane = lanes[profile] = Lane()
             if isinstance(found, tuple):
-                lane.add(index, found[DEVICE] if device is None else device, found)
+                lane.origins.append(index)
+                lane.devices.append(found[DEVICE] if device is None else device)
+                lane.rows.append(found)
                 continue
             for row in found:
                 if isinstance(row, DecodeError):
@@ -103,7 +105,7 @@ class Decoder:
             if columns is not None:
                 flags = np.array([i in retained for i in columns.batch.origin.tolist()], np.bool_)
                 profiles[profile] = ProfileReadings(columns.batch, columns.sequence, flags)
-        dead.sort(key=attrgetter("index"))
+        dead.sort(key=attrgetter("message"))
         return Decoded(profiles, dead)
 
     def _columns(

@@ -51,9 +51,9 @@ def deeper_than(limit: int, payload: bytes) -> bool:
     if payload.count(b"{") + payload.count(b"[") <= limit:
         return False
     structure = payload.translate(None, _NOT_STRUCTURE)
-    # Without escapes, quotes that hold no bracket stand in adjacent pairs; if any remains, a bracket was quoted.
+    # Quotes around nothing of structure stand in pairs; the first text that holds a bracket or backslash leaves one.
     brackets = structure.replace(b'""', b"")
-    if b'"' in brackets or b"\\" in structure:
+    if b'"' in brackets:
         brackets = _STRING.sub(b"", payload).translate(None, _NOT_BRACKETS)
     depth = 0
     for bracket in brackets:

@@ -7,7 +7,7 @@ shape and says what is wrong.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
@@ -32,10 +32,11 @@ class PayloadReader:
     def __init__(self, places: Places, limits: Limits) -> None:
         self.places = places
         self._bytes, self._depth, self._most = limits.payload_bytes, limits.depth, limits.readings_per_message
+        self._attributing = places.device is not None
         self._nothing = (ABSENT,) * len(places.names)
         made = reading_type(places)
         self._sample, self._row = made or SampleType(None, _no_row)
-        self._decode: Callable[[bytes], Any] | None = None
+        self._decode: Callable[[bytes], Any] = never_typed
         if made:
             shapes: Any = made.type | list[made.type] | float | bool  # type: ignore[name-defined]  # made at run time
             self._decode = msgspec.json.Decoder(shapes).decode
@@ -46,22 +47,21 @@ class PayloadReader:
         Raises:
             DecodeError: the payload as a whole cannot be used.
         """
-        found = self._read(payload)
-        if self.places.device is None:
-            return found
-        if isinstance(found, tuple):
-            return self._attributed(found)
-        return [self._attributed_element(position, row) for position, row in enumerate(found)]
-
-    def _read(self, payload: bytes) -> Row | list[Row | DecodeError]:
         if len(payload) > self._bytes:
             raise DecodeError("too_large", f"{len(payload)} bytes, more than limits.payload_bytes = {self._bytes}")
         # Nearly every payload is one flat object: for those, two looks at the bytes settle the depth.
         if (_ARRAY in payload or _OBJECT in payload[1:]) and deeper_than(self._depth, payload):
             raise DecodeError("too_deep", f"nested deeper than limits.depth = {self._depth}: {shown(payload)}")
         found = self._quickly(payload)
-        if found is not None:
+        if found is None:
+            found = self._slowly(payload)
+        if not self._attributing:
             return found
+        if isinstance(found, tuple):
+            return self._attributed(found)
+        return [self._attributed_element(position, row) for position, row in enumerate(found)]
+
+    def _slowly(self, payload: bytes) -> Row | list[Row | DecodeError]:
         if kind(payload) != "an array":
             return read_carefully(payload, self.places)
         parts = elements(payload)
@@ -75,8 +75,6 @@ class PayloadReader:
 
     def _quickly(self, payload: bytes) -> Row | list[Row | DecodeError] | None:
         """What the typed reader makes of a payload; None where it must be read carefully."""
-        if self._decode is None:
-            return None
         try:
             found = self._decode(payload)
             if type(found) is self._sample:
@@ -140,6 +138,11 @@ class PayloadReader:
 
 def _first(cell: float | None, below: float | None) -> float | None:
     return below if cell is ABSENT else cell
+
+
+def never_typed(payload: bytes) -> NoReturn:
+    """Stands in for a typed decoder where there can be none, and satisfies nothing."""
+    raise msgspec.DecodeError("read carefully")
 
 
 def _no_row(sample: Any) -> Row:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from vedette_agent.config.models import Limits, Stream
     from vedette_models.profile import Profile
 
-REMEMBERED = 32_768
-"""Topics at most; past it all are forgotten and resolved anew, a few microseconds each."""
+REMEMBERED = 4
+"""Topics per device at most; past it all are forgotten and resolved anew, a few microseconds each."""
 _LONGEST_REMEMBERED = 256
 """Characters of a topic worth remembering, so that what is remembered is bounded in bytes, too."""
 
@@ -31,43 +31,28 @@ class Route(NamedTuple):
     """None where the payload names it."""
 
 
-class Routes:
-    """Resolves topics to streams: the first whose pattern matches, in the order of the file."""
+class Routes(dict[str, Route]):
+    """Topic → route, resolved when first asked for: the first stream whose pattern matches, in the order of the file.
+
+    Asking for a topic that no stream wants, or whose levels are no device or channel, raises `DecodeError`.
+    """
 
     def __init__(self, streams: Sequence[Stream], profiles: Mapping[str, Profile], limits: Limits) -> None:
+        super().__init__()
         self._streams = tuple(streams)
         self._names = [profiles[stream.profile].channel_names for stream in streams]
         self._readers = [
             _readers(stream, names, limits) for stream, names in zip(self._streams, self._names, strict=True)
         ]
-        self._known: dict[str, Route | DecodeError] = {}
+        self._remembered = REMEMBERED * limits.max_devices
 
-    def __len__(self) -> int:
-        """Topics remembered."""
-        return len(self._known)
-
-    def of(self, topic: str) -> Route:
-        """The route of a topic.
-
-        Raises:
-            DecodeError: no stream wants it, or what stands in its levels is no device or channel.
-        """
-        route = self._known.get(topic)
-        if route is None:
-            route = self._resolved(topic)
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            if len(topic) <= _LONGEST_REMEMBERED:
-                self._known[topic] = route
-        if isinstance(route, DecodeError):
-            raise DecodeError(route.reason, route.detail)
+    def __missing__(self, topic: str) -> Route:
+        route = self._resolve(topic)
+        if len(topic) <= _LONGEST_REMEMBERED:
+            if len(self) >= self._remembered:
+                self.clear()
+            self[topic] = route
         return route
-
-    def _resolved(self, topic: str) -> Route | DecodeError:
-        try:
-            return self._resolve(topic)
-        except DecodeError as error:
-            return error.with_traceback(None)
 
     def _resolve(self, topic: str) -> Route:
         if topics.is_own(topic):

@@ -54,7 +54,7 @@ def judge(raw: Sequence[float | str | None], now: float, policy: TimePolicy) -> 
         quality[ahead] = Quality.CLOCK_AHEAD
     found[absent | ahead] = now
     refused: dict[int, tuple[Reason, str]] = {
-        i: ("no_time", f"the time {shown(raw[i])} is none: send seconds or milliseconds since 1970, or ISO 8601")
+        i: ("no_time", f"the time {_written(raw[i])} is none: send seconds or milliseconds since 1970, or ISO 8601")
         for i in np.flatnonzero(found == math.inf).tolist()
     }
     if policy.max_age is not None:
@@ -95,11 +95,15 @@ def _iso(text: str) -> float:
         return math.inf
 
 
-def _too_old(raw: object, age: float, max_age: float) -> str:
+def _too_old(raw: float | str | None, age: float, max_age: float) -> str:
     return (
-        f"the time {shown(raw)} is {_span(age)} ago, time.max_age is {_span(max_age)}: "
+        f"the time {_written(raw)} is {_span(age)} ago, time.max_age is {_span(max_age)}: "
         'is the device\'s clock set? For history, set max_age = "none"'
     )
+
+
+def _written(raw: float | str | None) -> str:
+    return f"{raw:.15g}" if isinstance(raw, float | int) else shown(raw)
 
 
 def _span(span: float) -> str:

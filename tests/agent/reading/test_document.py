@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vedette_agent.reading.document import deeper_than, shown
 
-TEXTS = st.text(st.sampled_from('[]{}"\\ax,:'), max_size=6)
+TEXTS = st.text(st.sampled_from('[]{}"\\a\n'), max_size=6)
 JSON = st.recursive(
     TEXTS | st.integers(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
