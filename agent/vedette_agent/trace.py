@@ -47,10 +47,15 @@ class Trace:
             self.full = True
             data = b'{"fate":"trace_full"}\n'
             logger.error("%s: %d bytes, the trace stops here", self.path, self._bytes)
-        while data:
-            written = os.write(self._file, data)
-            self._bytes += written
-            data = data[written:]
+        try:
+            while data:
+                written = os.write(self._file, data)
+                self._bytes += written
+                data = data[written:]
+        except OSError as error:
+            # a full disk must not stop the gateway for its trace
+            self.full = True
+            logger.error("%s: %s, the trace stops here", self.path, error.strerror)
 
     def close(self) -> None:
         """Close the file."""

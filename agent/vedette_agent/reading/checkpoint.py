@@ -7,11 +7,11 @@ the new one. A file that cannot be used is set aside and said; the detectors the
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
-import zipfile
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
+LONGEST_NAME = 200
+"""Of a file, in bytes; a percent-encoded name of 64 characters may be longer than any file system takes."""
 
 
 class CheckpointError(ValueError):
@@ -45,7 +47,10 @@ class Checkpoint(NamedTuple):
 
 def path_of(folder: Path, profile: str) -> Path:
     """Where the checkpoint of a profile is kept."""
-    return folder / f"{quote(profile, safe='')}.npz"
+    name = quote(profile, safe="")
+    if len(name) > LONGEST_NAME:
+        name = f"{name[:LONGEST_NAME]}-{hashlib.blake2b(profile.encode(), digest_size=8).hexdigest()}"
+    return folder / f"{name}.npz"
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -84,23 +89,33 @@ def load(path: Path) -> Checkpoint | None:
     Raises:
         CheckpointError: the file is damaged or of a format this version does not read.
     """
-    if not path.exists():
-        return None
     try:
         with np.load(path, allow_pickle=False) as file:
             about = json.loads(bytes(file["about"]))
-            detectors: dict[str, dict[str, NDArray[np.generic]]] = {}
-            for key in file.files:
-                detector, _, name = key.partition("/")
-                if name:
-                    detectors.setdefault(detector, {})[name] = file[key]
             form = about["format"]
-            read = Checkpoint(float(about["time"]), tuple(about["channels"]), tuple(about["devices"]), detectors)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            if form == FORMAT:
+                return _read(about, file)
+    except FileNotFoundError:
+        return None
+    except Exception as error:
+        # a damaged archive raises whatever the readers of zip, header and JSON stumble over, MemoryError included
         raise CheckpointError(f"{path}: damaged ({type(error).__name__}: {error})") from error
-    if form != FORMAT:
-        raise CheckpointError(f"{path}: format {form}, this version reads {FORMAT}")
-    return read
+    raise CheckpointError(f"{path}: format {form!r}, this version reads {FORMAT}")
+
+
+def _read(about: Mapping[str, Any], file: Mapping[str, NDArray[np.generic]]) -> Checkpoint:
+    devices, channels = about["devices"], about["channels"]
+    names = [name for name in devices if name is not None]
+    if not all(isinstance(name, str) for name in (*names, *channels)) or len(set(names)) < len(names):
+        raise ValueError("devices and channels must be names, each device once")
+    detectors: dict[str, dict[str, NDArray[np.generic]]] = {}
+    for key in file:
+        detector, _, name = key.partition("/")
+        if name:
+            array = detectors.setdefault(detector, {})[name] = file[key]
+            if array.shape[:1] != (len(devices),):
+                raise ValueError(f"array {key!r} has the shape {array.shape}, there are {len(devices)} devices")
+    return Checkpoint(float(about["time"]), tuple(channels), tuple(devices), detectors)
 
 
 def set_aside(path: Path) -> None:

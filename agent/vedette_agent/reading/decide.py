@@ -87,6 +87,8 @@ class Decider:
     def __init__(self, profile: Profile, gateway: str, epoch: str, table: DeviceTable) -> None:
         self.profile, self.gateway, self.epoch, self.table = profile, gateway, epoch, table
         self._states: dict[tuple[int, str], AlertState] = {}
+        self._forgotten = 0
+        """Devices forgotten so far: who comes back counts its alerts anew, and must not reuse their ids."""
         self._open = np.zeros(0, np.bool_)
         """(D,) devices that must be looked at whatever their score: an alert is open, or being held back."""
 
@@ -131,29 +133,33 @@ class Decider:
         if state.alert is not None:
             return self._go_on(state, state.alert, kind, signal, verdicts), 0
         if signal.strength < 1.0:
-            if (
-                state.holding
-                and signal.strength < self.profile.decisions.hysteresis
-                and self._reports(state, signal, verdicts)
-            ):
-                state.quiet += 1
-                state.holding = state.quiet < self.profile.decisions.clear_after
+            if state.holding:
+                self._hold_on(state, kind, signal, verdicts)
             return None, 0
         severity = self._severity(kind, signal.strength)
         if self._cooling(state, severity, signal.time) or not self._take_token(state, signal.time):
             newly = not state.holding
+            if newly:
+                state.channel = self._explain(kind, signal, verdicts)[-1]
             state.suppressed += newly
             state.holding, state.quiet = True, 0
             return None, int(newly)
         return self._raise(state, kind, severity, signal, verdicts), 0
 
+    def _hold_on(self, state: AlertState, kind: str, signal: Signal, verdicts: Verdicts) -> None:
+        """A condition that is held back: it ends as an open alert would."""
+        if signal.strength >= self.profile.decisions.hysteresis:
+            state.quiet = 0
+        elif self._reports(state, kind, signal, verdicts):
+            state.quiet += 1
+            state.holding = state.quiet < self.profile.decisions.clear_after
+
     def _raise(self, state: AlertState, kind: str, severity: Severity, signal: Signal, verdicts: Verdicts) -> Alert:
         device = self.table.name(signal.device)
         detector, sentence, channels, channel = self._explain(kind, signal, verdicts)
         state.raised += 1
-        identity = hashlib.blake2b(
-            "\0".join((self.profile.name, device, kind, str(state.raised))).encode(), digest_size=8
-        ).hexdigest()
+        unique = (self.profile.name, device, kind, str(self._forgotten), str(state.raised))
+        identity = hashlib.blake2b("\0".join(unique).encode(), digest_size=8).hexdigest()
         state.alert = Alert(
             id=f"{self.epoch}-{identity}",
             revision=1,
@@ -179,7 +185,7 @@ class Decider:
         """An open alert: quiet, louder, or over."""
         rules = self.profile.decisions
         if signal.strength < rules.hysteresis:
-            if not self._reports(state, signal, verdicts):
+            if not self._reports(state, kind, signal, verdicts):
                 return None
             state.quiet += 1
             if state.quiet < rules.clear_after:
@@ -241,9 +247,13 @@ class Decider:
             unit=channel.unit,
         )
 
-    def _reports(self, state: AlertState, signal: Signal, verdicts: Verdicts) -> bool:
-        """Whether the reading says anything about the channel concerned: no data is not quiet."""
-        return state.channel < 0 or not np.isnan(verdicts.batch.values[signal.row, state.channel])
+    def _reports(self, state: AlertState, kind: str, signal: Signal, verdicts: Verdicts) -> bool:
+        """Whether the reading says anything about the channel concerned: no data, or none to believe, is not quiet."""
+        if state.channel < 0:
+            return True
+        if kind == ANOMALY and verdicts.impossible[signal.row, state.channel]:
+            return False
+        return not np.isnan(verdicts.batch.values[signal.row, state.channel])
 
     def _severity(self, kind: str, strength: float) -> Severity:
         rules = self.profile.decisions
@@ -281,6 +291,7 @@ class Decider:
 
     def forget(self, device: str, row: int, time: float) -> Decided:
         """Clear a device's alerts and drop what is known of them."""
+        self._forgotten += 1
         events, changes = [], []
         for kind in KINDS:
             state = self._states.pop((row, kind), None)
@@ -299,9 +310,15 @@ class Decider:
             row = self.table.row(device)
             if row is None or state is None or kind not in KINDS:
                 continue
+            state.channel = self._column(state.alert)
             self._states[row, kind] = state
             self._make_room()
             self._watch(row)
+
+    def _column(self, alert: Alert | None) -> int:
+        """Column of an alert's main channel, by name: the profile may have other channels than when it was raised."""
+        main = alert.channels[0].channel if alert is not None and alert.channels else None
+        return self.profile.channel_names.index(main) if main in self.profile.channel_names else -1
 
     def _change(self, device: int, kind: str) -> StateChange:
         return StateChange(self.table.name(device), kind, self._states[device, kind])

@@ -20,12 +20,13 @@ def number(value: float, resolution: float) -> str:
     """
     if value == 0.0:
         return "0"
-    scale = resolution if resolution > 0.0 else abs(value) * 0.01
+    scale = resolution if 0.0 < resolution < math.inf else abs(value) * 0.01
     decimals = min(9, max(0, 1 - math.floor(math.log10(scale)))) if scale > 0.0 else 0
     if abs(value) >= 1e9 or (0.0 < abs(value) < 1e-6):
         return f"{value:.4g}"
     text = f"{value:.{decimals}f}"
-    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text in ("", "-0") else text
 
 
 def anomaly(reasons: Sequence[ChannelReason]) -> str:
@@ -42,7 +43,7 @@ def anomaly(reasons: Sequence[ChannelReason]) -> str:
     if len(reasons) > 1:
         others = ", ".join(r.channel for r in reasons[1:3])
         more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
-        sentence += f"; {first.share:.0%} of the score, with {others}{more}".replace("%", " %")
+        sentence += f"; {100.0 * first.share:.0f} % of the score, with {others}{more}"
     return sentence
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from vedette_models.columns import Columns
 from vedette_models.detectors import rangebreak_ranges, rangebreak_views
 from vedette_models.detectors.base import Finding, StateError
-from vedette_models.detectors.rangebreak_ranges import AGE, Breaks, Ranges, Records
+from vedette_models.detectors.rangebreak_ranges import AGE, RECORDS, Breaks, Ranges, Records
 from vedette_models.detectors.rangebreak_views import CHUNK, RING, VIEWS, Views, describe, hour_of_week
 from vedette_models.rounds import rounds
 
@@ -52,9 +52,9 @@ class RangeBreak:
 
     name = "rangebreak"
     default_threshold = 0.25
-    # One value for everything, chosen on all 58 series of NAB. From 0.12 to 0.224 the share of labelled windows found stays
-    # the same (107 of 116) while false alerts nearly halve; then it falls: at 0.25 105 windows and 1.1 false alerts per
-    # series and week (2.1 at the 90th percentile), at 0.3 102 and 0.9, at 0.5 87 and 0.6.
+    # One value for everything, chosen on all 58 series of NAB. From 0.12 to 0.224 the share of labelled windows found
+    # stays the same (107 of 116) while false alerts nearly halve; then it falls: at 0.25 105 windows and 1.1 false alerts
+    # per series and week (2.1 at the 90th percentile), at 0.3 102 and 0.9, at 0.5 87 and 0.6.
 
     def __init__(self, channels: int, devices: int = 0) -> None:
         self._columns = Columns(_LAYOUT, channels, devices)
@@ -94,9 +94,7 @@ class RangeBreak:
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Everything learnt, as copies, each (devices, channels, …)."""
-        state = self._columns.state()
-        state["readings"] = state["readings"][..., :RING].copy()
-        return state
+        return self._columns.state(readings=RING, records=self._records.places)
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Take over what `state` returned, row by row; rows beyond the saved ones stay as they are.
@@ -105,9 +103,13 @@ class RangeBreak:
             StateError: arrays missing, of another shape or type, or values that no reading leads to. Nothing is taken
                 over then.
         """
-        if "readings" in state and state["readings"].ndim:
-            twice = np.concatenate([state["readings"]] * 2, axis=-1)
-            state = {**state, "readings": twice}
+        state = dict(state)
+        readings, records = state.get("readings"), state.get("records")
+        if readings is not None and readings.ndim == 3:
+            state["readings"] = np.concatenate([readings, readings], axis=2)
+        if records is not None and records.ndim == 4 and records.shape[2] < RECORDS:
+            state["records"] = np.zeros((*records.shape[:2], RECORDS, records.shape[3]), records.dtype)
+            state["records"][:, :, : records.shape[2]] = records
         self._columns.check(state)
         age = np.asarray(state["summary"], np.float64)[..., AGE]
         if not ((age >= 0) & (age < 2**53) & (age % 1 == 0)).all():
@@ -115,6 +117,8 @@ class RangeBreak:
         if (np.asarray(state["week_visits"], np.int64) > 3).any():
             raise StateError('saved array "week_visits" must not exceed 3')
         self._columns.restore(state)
+        self._bind()
+        self._bind()  # what is derived from the arrays follows them
 
     def score(self, batch: ReadingBatch) -> RangeBreakScores:
         """Score each reading against what came before it, then learn it. NaN marks a channel that was not reported.
