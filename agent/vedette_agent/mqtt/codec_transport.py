@@ -32,6 +32,8 @@ GOODBYE = 2.0
 _PUBACK = struct.Struct("!BBH")
 """A PUBACK whose reason is success is four bytes (MQTT 5, 3.4.2.1)."""
 _CONTINUES = 0x80
+FAILURE = 0x80
+"""Reason codes from here on are failures; the codec's enumerations do not compare with <."""
 
 
 class CodecTransport(asyncio.Protocol):
@@ -293,7 +295,7 @@ class CodecTransport(asyncio.Protocol):
                 code = packet.reason_code
                 taken_over = code == mqtt5.DisconnectReasonCode.SESSION_TAKEN_OVER
                 said = packet.reason_str or code.name.lower().replace("_", " ")
-                self._end(f"the broker ended the connection: {said} (0x{code:02X})", taken_over=taken_over)
+                self._end(f"the broker ended the connection: {said} (0x{int(code):02X})", taken_over=taken_over)
 
     def _accepted(self, packet: mqtt5.ConnAckPacket) -> None:
         if self._opened.done():
@@ -308,6 +310,7 @@ class CodecTransport(asyncio.Protocol):
             self._largest = min(MAX_PACKET_BYTES, packet.max_packet_size)
         self._ping_later(packet.server_keep_alive or self.broker.keepalive)
         self._opened.set_result(packet.session_present)
+        self._inbox.accepted(packet.session_present)
 
     def _ping_later(self, keep_alive: float) -> None:
         self._keep_alive = self._loop.call_later(keep_alive / 2, self._ping, keep_alive)
@@ -325,7 +328,7 @@ class CodecTransport(asyncio.Protocol):
 
 
 def _finish(future: asyncio.Future[None], code: mqtt5.PubAckReasonCode, broker: Broker) -> None:
-    if code >= mqtt5.PubAckReasonCode.UNSPECIFIED_ERROR:
+    if int(code) >= FAILURE:
         text = code.name.lower().replace("_", " ")
         fail(future, NotConnected(hints.publication_refused(broker, text)))
     else:

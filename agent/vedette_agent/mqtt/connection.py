@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vedette_agent.config import Broker
+    from vedette_agent.reading.message import Message
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +25,14 @@ REFUSAL = 0x80
 """Reason codes from here on are failures."""
 
 
-class Listener(Inbox, Protocol):
+class Listener(Protocol):
     """Who a connection reports to; all calls come from the event loop."""
+
+    def received(self, message: Message) -> None:
+        """A message; at QoS 1 it waits for `acknowledge`."""
+
+    def drained(self) -> None:
+        """What had arrived has been read."""
 
     def connected(self, session_present: bool) -> None:
         """The broker has accepted us."""
@@ -49,13 +56,16 @@ class Connection:
         self._listener, self._will = listener, will
         self._paused = False
         self._transport: Transport | None = None
+        self._opening: Transport | None = None
         self._new_transport = transport_for(broker)
+        self.received, self.drained = listener.received, listener.drained
+        """We are our transports' inbox."""
 
     async def run(self) -> None:
         """Connect, serve, and connect again, until cancelled."""
         delay = RETRY_FIRST
         while True:
-            transport = self._new_transport(self.broker, self._will, self._listener)
+            transport = self._opening = self._new_transport(self.broker, self._will, self)
             try:
                 problem = await self._open(transport)
                 if problem is None:
@@ -77,19 +87,21 @@ class Connection:
         """Try once; None when the broker has accepted us, else what is wrong and what to do."""
         try:
             async with asyncio.timeout(self.broker.connect_timeout):
-                session_present = await transport.open()
-        except NotConnected as error:
-            return str(error)
+                await transport.open()
         except (OSError, ValueError) as error:
-            return hints.unreachable(self.broker, error)
-        self._transport, self.up, self.problem = transport, True, None
+            if self._transport is not transport:  # else it was accepted at the last moment
+                return str(error) if isinstance(error, NotConnected) else hints.unreachable(self.broker, error)
+        return None
+
+    def accepted(self, session_present: bool) -> None:
+        """The transport that is being opened has been accepted: what it delivers next belongs to this connection."""
+        self._transport, self.up, self.problem = self._opening, True, None
         self.generation += 1
-        if self._paused:
-            transport.pause()
+        if self._paused and self._transport is not None:
+            self._transport.pause()
         session = "kept" if session_present else "new"
         logger.info("%s broker %s: connected, session %s", self.name, self.broker.url, session)
         self._listener.connected(session_present)
-        return None
 
     def _lost(self, closed: Closed) -> None:
         self._transport, self.up = None, False

@@ -282,6 +282,7 @@ class PahoTransport:
             fail(self._opened, NotConnected(hints.refusal(self.broker, str(reason))))
         elif not self._opened.done():
             self._opened.set_result(flags.session_present)
+            self._inbox.accepted(flags.session_present)
 
     def _on_disconnect(
         self, _client: paho.Client, _data: Any, flags: paho.DisconnectFlags, reason: ReasonCode, _properties: Any

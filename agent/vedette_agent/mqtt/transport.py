@@ -46,6 +46,9 @@ class Closed(NamedTuple):
 class Inbox(Protocol):
     """Where a transport leaves what the broker sends."""
 
+    def accepted(self, session_present: bool) -> None:
+        """The broker has accepted us. Comes before any message, though both may arrive in one read."""
+
     def received(self, message: Message) -> None:
         """A message; at QoS 1 it waits for `acknowledge`."""
 

@@ -35,7 +35,7 @@ def test_an_alert_says_who_when_and_why() -> None:
     assert (alert.opened, alert.time, alert.score, alert.detector) == (T0, T0, 3.0, "given")
     assert [reason.channel for reason in alert.channels] == ["b", "a"]
     assert sum(reason.share for reason in alert.channels) == pytest.approx(1.0, abs=1e-3)
-    assert "b 7, usually 0–1; 71 % of the score, with a" == alert.reason
+    assert alert.reason == "b 7, usually 0–1; 71 % of the score, with a"
 
 
 def test_only_a_higher_severity_is_a_new_revision() -> None:

@@ -13,7 +13,7 @@ LOW, HIGH = np.array([-np.inf, 0.0]), np.array([10.0, np.inf])
 
 
 def readings(values: list[list[float]]) -> ReadingBatch:
-    return ReadingBatch.of([0] * len(values), 60.0 * np.arange(len(values)), values)
+    return ReadingBatch.of([0] * len(values), [60.0 * i for i in range(len(values))], values)
 
 
 def test_impossible_is_strictly_outside_and_missing_is_not() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -43,7 +44,7 @@ def run(watch: ProfileWatch, batch: ReadingBatch, cuts: list[int]) -> Outcome:
     scores, events, suppressed = [], [], 0
     states: dict[tuple[str, str], bytes] = {}
     edges = [0, *sorted(cuts), len(batch)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         watched = watch.process(batch.take(slice(start, end)))
         scores.append(watched.verdicts.anomaly)
         events += [(start + row, e) for row, e in zip(watched.decided.rows, watched.decided.events, strict=True)]
