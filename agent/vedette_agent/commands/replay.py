@@ -42,7 +42,7 @@ def replay(
     """
     from vedette_agent.replay import Replay, ReplayError, open_input
 
-    config = load_or_exit(config_path)
+    config = load_or_exit(config_path, outside_service=True)
     try:
         with open_input(source) as file:
             run = Replay(

@@ -35,7 +35,7 @@ def status(config_path: Path, as_json: bool) -> None:
     from vedette_agent import status as states
     from vedette_models.messages import MessageError
 
-    config = load_or_exit(config_path)
+    config = load_or_exit(config_path, outside_service=True)
     try:
         found = states.read(config.gateway.state_dir)
     except (MessageError, OSError) as error:
@@ -116,7 +116,7 @@ def outbox(config_path: Path, as_json: bool, limit: int) -> None:
     """Show what waits, what was alerted, and what could not be read."""
     import msgspec
 
-    with _outbox(load_or_exit(config_path)) as box:
+    with _outbox(load_or_exit(config_path, outside_service=True)) as box:
         stats, pending = box.stats(), box.pending_hub(limit)
         history, dead = box.history(limit), box.dead_letters(limit)
     if as_json:
@@ -147,7 +147,7 @@ def outbox(config_path: Path, as_json: bool, limit: int) -> None:
 @click.argument("device")
 def forget(config_path: Path, timeout: float, device: str) -> None:
     """Forget DEVICE: its alerts are cleared, what was learnt of it is dropped."""
-    with _outbox(load_or_exit(config_path)) as box:
+    with _outbox(load_or_exit(config_path, outside_service=True)) as box:
         request = box.ask("forget", device, time.time())
         answer = _wait(lambda: box.answer_of(request), timeout)
     if answer is None:
@@ -166,7 +166,7 @@ def test_alert(config_path: Path, as_json: bool, timeout: float) -> None:
     """Send a test alert the whole way: outbox, devices' broker, hub's broker, hub, receipt."""
     from vedette_agent.delivery.outbox import Effects
 
-    config = load_or_exit(config_path)
+    config = load_or_exit(config_path, outside_service=True)
     steps: dict[str, float | None] = {}
     with _outbox(config) as box:
         started = time.time()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from vedette_agent.mqtt import hints
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 RETRY_FIRST, RETRY_LONGEST = 0.5, 30.0
 TAKEN_OVER_PAUSE = 15.0
 """Two clients with one id evict each other as fast as they reconnect: the slower one leaves the log readable."""
+SHORT_LIFE, SHORT_LIVES = 5.0, 3
+"""So many connections in a row, each ended within so many seconds: Mosquitto 2.0.11 evicts without saying why."""
 REFUSAL = 0x80
 """Reason codes from here on are failures."""
 
@@ -55,6 +58,7 @@ class Connection:
         self.problem: str | None = "not connected yet"
         self._listener, self._will = listener, will
         self._paused = False
+        self._short_lives = 0
         self._transport: Transport | None = None
         self._opening: Transport | None = None
         self._new_transport = transport_for(broker)
@@ -70,9 +74,9 @@ class Connection:
                 problem = await self._open(transport)
                 if problem is None:
                     delay = RETRY_FIRST
+                    since = time.monotonic()
                     closed = await asyncio.shield(transport.closed)
-                    self._lost(closed)
-                    pause = TAKEN_OVER_PAUSE if closed.taken_over else RETRY_FIRST
+                    pause = self._lost(closed, time.monotonic() - since)
                 else:
                     if problem != self.problem:
                         logger.warning("%s broker %s: %s", self.name, self.broker.url, problem)
@@ -103,11 +107,18 @@ class Connection:
         logger.info("%s broker %s: connected, session %s", self.name, self.broker.url, session)
         self._listener.connected(session_present)
 
-    def _lost(self, closed: Closed) -> None:
+    def _lost(self, closed: Closed, lived: float) -> float:
+        """Note why the connection ended; return the seconds to wait before the next."""
         self._transport, self.up = None, False
-        self.problem = hints.taken_over(self.broker) if closed.taken_over else closed.problem
+        self._short_lives = self._short_lives + 1 if lived < SHORT_LIFE else 0
+        self.problem, pause = closed.problem, RETRY_FIRST
+        if closed.taken_over:
+            self.problem, pause = hints.taken_over(self.broker), TAKEN_OVER_PAUSE
+        elif self._short_lives >= SHORT_LIVES:
+            self.problem, pause = hints.short_lived(self.broker, closed.problem), TAKEN_OVER_PAUSE
         logger.warning("%s broker %s: %s", self.name, self.broker.url, self.problem)
         self._listener.disconnected()
+        return pause
 
     async def close(self) -> None:
         """Say goodbye in order, so that the last will stays unspoken; `run` must have been cancelled."""

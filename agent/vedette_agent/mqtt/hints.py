@@ -72,6 +72,14 @@ def taken_over(broker: Broker) -> str:
     )
 
 
+def short_lived(broker: Broker, problem: str) -> str:
+    """The broker ends our connections as soon as they are made, and does not say why."""
+    return (
+        f"{problem}, again and again right after connecting; does another client use our client id "
+        f"{broker.client_id!r}? Every client needs a user and an id of its own: stop the other one, or set client_id"
+    )
+
+
 def unreachable(broker: Broker, error: BaseException) -> str:
     """There is no connection, because of this error."""
     where = f"{broker.host}:{broker.port}"
