@@ -72,16 +72,22 @@ def seconds(times: Sequence[float | str | None]) -> NDArray[np.float64]:
     >>> seconds([1.7e9, 1.7e12, "2023-11-14T22:13:20Z", None, "yesterday"]).tolist()
     [1700000000.0, 1700000000.0, 1700000000.0, nan, inf]
     """
-    texts = {i: _iso(time) for i, time in enumerate(times) if isinstance(time, str)}
-    found = np.array([None if i in texts else time for i, time in enumerate(times)] if texts else times, np.float64)
-    magnitude = np.abs(found)
-    if (magnitude >= _UNITS[0][0]).any():
-        unit = np.select([magnitude < below for below, _ in _UNITS], [unit for _, unit in _UNITS], math.nan)
-        found = np.where(magnitude >= _UNITS[-1][0], math.inf, found / unit)
-    if texts:
-        found[list(texts)] = list(texts.values())
-    found[found < EARLIEST] = math.inf
-    return found
+    return np.array([_one(time) for time in times], np.float64)
+
+
+def _one(time: float | str | None) -> float:
+    if time is None:
+        return math.nan
+    found = math.inf
+    if isinstance(time, str):
+        found = _iso(time)
+    else:
+        magnitude = abs(time)
+        for below, unit in _UNITS:
+            if magnitude < below:
+                found = time / unit
+                break
+    return found if found >= EARLIEST else math.inf
 
 
 def _iso(text: str) -> float:
