@@ -114,9 +114,12 @@ class Columns:
             else:
                 self.arrays[name][series] = column.fill
 
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """Copies of all arrays, each (devices, channels, *shape)."""
-        return {name: self._by_device(name).copy() for name in self.layout}
+    def state(self, **first: int) -> dict[str, NDArray[np.generic]]:
+        """Copies of all arrays, each (devices, channels, *shape); of those named, only so many `first` entries."""
+        return {
+            name: self._by_device(name)[:, :, : first[name]].copy() if name in first else self._by_device(name).copy()
+            for name in self.layout
+        }
 
     def check(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Say whether `state` fits.

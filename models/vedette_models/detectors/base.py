@@ -1,8 +1,7 @@
 """What every detector offers: a protocol, and the scores it returns.
 
 A detector keeps columnar state: a device is a row, a channel a column. It reads neither clock, disk nor network: the
-same
-readings in the same order give the same scores, however they are split into batches. A high score means anomalous.
+same readings in the same order give the same scores, however they are split into batches. A high score means anomalous.
 """
 
 from __future__ import annotations

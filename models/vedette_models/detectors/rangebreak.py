@@ -25,7 +25,7 @@ from vedette_models.columns import Columns
 from vedette_models.detectors import rangebreak_ranges, rangebreak_views
 from vedette_models.detectors.base import Finding, StateError
 from vedette_models.detectors.rangebreak_ranges import AGE, RECORDS, Breaks, Ranges, Records
-from vedette_models.detectors.rangebreak_views import CHUNK, RING, VIEWS, Views, describe, hour_of_week
+from vedette_models.detectors.rangebreak_views import CHUNK, PLAINNESS, RING, VIEWS, Views, describe, hour_of_week
 from vedette_models.rounds import rounds
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ class RangeBreak:
     name = "rangebreak"
     default_threshold = 0.25
     # One value for everything, chosen on all 58 series of NAB. From 0.12 to 0.224 the share of labelled windows found
-    # stays the same (107 of 116) while false alerts nearly halve; then it falls: at 0.25 105 windows and 1.1 false alerts
-    # per series and week (2.1 at the 90th percentile), at 0.3 102 and 0.9, at 0.5 87 and 0.6.
+    # stays the same (107 of 116) while false alerts nearly halve; then it falls: at 0.25 there are 105 windows and 1.1
+    # false alerts per series and week (2.1 at the 90th percentile), at 0.3 102 and 0.9, at 0.5 87 and 0.6.
 
     def __init__(self, channels: int, devices: int = 0) -> None:
         self._columns = Columns(_LAYOUT, channels, devices)
@@ -149,9 +149,8 @@ class RangeBreak:
                 x = flat_values[cells]
                 records = self._round(series[cells], x, hour[cells])
                 if records is not None:
-                    cells = cells[records.breaks.row]
-                    flat_scores[cells] = records.breaks.size
-                    found.append(_Found(cells, records))
+                    flat_scores[cells[records.row]] = records.size
+                    found.append(_Found(cells, x, records))
         return RangeBreakScores(by_channel, found)
 
     def _round(self, series: NDArray[np.intp], x: NDArray[np.float64], hour: NDArray[np.intp]) -> _Records | None:
@@ -165,26 +164,39 @@ class RangeBreak:
             return None
         largest = np.zeros(len(x))
         np.maximum.at(largest, breaks.row, breaks.size)
-        breaks = breaks.take(breaks.size == largest[breaks.row])
-        row = breaks.row
-        breaks = breaks.take(self._records.keep(series[row], summaries.age[row], breaks.size))
-        if len(breaks.row) == 0:
+        row = np.flatnonzero(largest)
+        row = row[self._records.keep(series[row], summaries.age[row], largest[row])]
+        if len(row) == 0:
             return None
-        row = breaks.row
-        return _Records(breaks, self._ranges.other_side(summaries, breaks), x[row], summaries.deviation[row])
+        is_record = np.zeros(len(x), np.bool_)
+        is_record[row] = True
+        breaks = breaks.take(is_record[breaks.row])
+        return _Records(
+            row,
+            largest[row],
+            breaks,
+            self._ranges.other_side(summaries, breaks),
+            summaries.deviation[breaks.row],
+        )
 
 
 class _Records(NamedTuple):
-    """Breaks of a round that are records, and what it takes to put them into words."""
+    """Scores above 0 of a round, and what it takes to put them into words."""
 
+    row: NDArray[np.intp]
+    """(K,) positions in the round."""
+    size: NDArray[np.float64]
+    """(K,) scores."""
     breaks: Breaks
+    """(B,) all breaks of these series, also by other views than the one with the largest."""
     other_side: NDArray[np.float64]
-    x: NDArray[np.float64]
+    """(B,) see `Ranges.other_side`."""
     deviation: NDArray[np.float64]
+    """(B,) mean absolute deviation of the series."""
 
-    def describe(self, i: int) -> Finding:
-        """The i-th in words."""
-        place, x, deviation = int(self.breaks.place[i]), float(self.x[i]), float(self.deviation[i])
+    def describe(self, i: int, x: float) -> Finding:
+        """The i-th break, by the reading `x`, in words."""
+        place, deviation = int(self.breaks.place[i]), float(self.deviation[i])
         value, high, low = float(self.breaks.value[i]), float(self.breaks.reach[i]), -float(self.other_side[i])
         if place < VIEWS:
             return describe(place, x, value, low, high, deviation)
@@ -192,9 +204,11 @@ class _Records(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """Records of one round and their cells in the batch: reading x channels + channel."""
+    """The records of a round, and where its rows stand in the batch."""
 
     cells: NDArray[np.intp]
+    """(R,) reading x channels + channel."""
+    x: NDArray[np.float64]
     records: _Records
 
 
@@ -205,13 +219,20 @@ class RangeBreakScores:
         self.by_channel = by_channel
         self.total: NDArray[np.float64] = by_channel.max(axis=1, initial=0.0)
         self._found = found
-        self._places: dict[int, tuple[_Records, int]] | None = None
 
     def finding(self, row: int, channel: int) -> Finding | None:
-        """Why `by_channel[row, channel]` is what it is; None where it is 0."""
-        if self._places is None:
-            self._places = {
-                cell: (found.records, i) for found in self._found for i, cell in enumerate(found.cells.tolist())
-            }
-        place = self._places.get(row * self.by_channel.shape[1] + channel)
-        return None if place is None else place[0].describe(place[1])
+        """Why `by_channel[row, channel]` is what it is; None where it is 0.
+
+        Of the views whose own score is at least half of it, the one that is easiest to understand.
+        """
+        score = self.by_channel[row, channel]
+        if score == 0:
+            return None
+        cell = row * self.by_channel.shape[1] + channel
+        for cells, x, records in self._found:
+            breaks = records.breaks
+            which = np.flatnonzero((cells[breaks.row] == cell) & (breaks.size >= score / 2))
+            if len(which):
+                plainest = min(which.tolist(), key=lambda i: (PLAINNESS[breaks.place[i] % VIEWS], -breaks.size[i]))
+                return records.describe(plainest, float(x[breaks.row[plainest]]))
+        return None

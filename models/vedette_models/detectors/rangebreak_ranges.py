@@ -237,11 +237,12 @@ class Records:
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self._table = arrays["records"]
         used = np.flatnonzero(self._table[:, 1].any(axis=1))
-        self._places = int(used[-1]) + 1 if len(used) else 0
+        self.places = int(used[-1]) + 1 if len(used) else 0
+        """How many places any series has needed so far."""
 
     def keep(self, series: NDArray[np.intp], age: NDArray[np.intp], size: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Remember breaks (B,), one per series or equal ones; return which of them are records."""
-        places = min(self._places + 1, RECORDS)
+        places = min(self.places + 1, RECORDS)
         table = self._table[:places].take(series, axis=2)  # (places, 2, B)
         ages, sizes = table[:, 0], table[:, 1]
         cooldown = COOLDOWN_SHARE * age
@@ -252,6 +253,6 @@ class Records:
         place, each = sizes.argmin(axis=0), np.arange(len(size))
         ages[place, each] = age
         sizes[place, each] = np.maximum(sizes[place, each], size)
-        self._places = max(self._places, int(np.maximum.reduce(place)) + 1)
+        self.places = max(self.places, int(np.maximum.reduce(place)) + 1)
         self._table[:places, :, series] = table
         return record

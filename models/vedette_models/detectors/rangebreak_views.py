@@ -41,6 +41,8 @@ TINY = 1e-12
 CHATTER_FLOOR = 0.02
 """Share of the series' mean deviation below which the logarithm of the activity flattens out."""
 
+PLAINNESS = (0, 0, 0, 0, 1, 4, 2, 3, 3, 3)
+"""By view, how much it asks of a reader: the value, the value at this hour, a mean, activity, pairs."""
 CHUNK = 256
 """Most series of a round: few enough that what is gathered of them stays near the processor."""
 
@@ -264,7 +266,7 @@ def describe(view: int, x: float, value: float, low: float, high: float, deviati
         median = float(compress(np.array([x]), np.array([scale]))[0]) - value
         return Finding("value", x, _expand(median + low, scale), _expand(median + high, scale))
     if view == PAIR:
-        return Finding("distance of two readings in a row from all earlier ones", value, low, high)
+        return Finding("difference of the last two readings from all earlier pairs", value, low, high)
     if view == MEAN_24:
         return Finding("mean of the last 24 readings", value, low, high)
     if view == STEP_12:
