@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from vedette_agent.reading.decoding.timestamps import seconds
 from vedette_agent.reading.profile_watch import ProfileWatch
-from vedette_agent.reading.timestamps import seconds
 from vedette_models.messages import Alert
 from vedette_models.readings import ReadingBatch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,21 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from vedette_agent.reading.stages import TraceLine
+
 logger = logging.getLogger(__name__)
 
 LIMIT_BYTES = 1024**3
-Fate = Literal["scored", "duplicate", "retained", "dead_letter"]
-
-
-class TraceLine(NamedTuple):
-    """The fate of a reading."""
-
-    device: str
-    sequence: int | None
-    time: float | None
-    fate: Fate
-    reason: str = ""
-    """Why it is a dead letter."""
 
 
 class Trace:

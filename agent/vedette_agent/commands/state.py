@@ -84,8 +84,7 @@ def _ago(then: float, now: float) -> str:
 
 @contextmanager
 def _outbox(config: Config) -> Iterator[Outbox]:
-    from vedette_agent.agent import DATABASE
-    from vedette_agent.delivery.outbox import Outbox, OutboxError
+    from vedette_agent.delivery.outbox import DATABASE, Outbox, OutboxError
 
     path = config.gateway.state_dir / DATABASE
     if not path.exists():
@@ -164,7 +163,7 @@ def forget(config_path: Path, timeout: float, device: str) -> None:
 @click.option("--timeout", default=30.0, show_default=True, help="Seconds to wait for each step.")
 def test_alert(config_path: Path, as_json: bool, timeout: float) -> None:
     """Send a test alert the whole way: outbox, devices' broker, hub's broker, hub, receipt."""
-    from vedette_agent.delivery.outbox import Effects
+    from vedette_agent.reading.effects import Effects
 
     config = load_or_exit(config_path, outside_service=True)
     steps: dict[str, float | None] = {}

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlite_utils import Database
 
 from vedette_agent.delivery.schema import migrations
-from vedette_agent.reading.message import SettledKey
+from vedette_agent.mqtt.message import SettledKey
+from vedette_agent.reading.effects import AlertStateRow, DeadLetterRow, Effects
 from vedette_models import messages, topics
 from vedette_models.messages import PRIORITIES, Alert, DeclaredLoss, Priority, Receipt, Report
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+DATABASE = "agent.db"
+"""Its name in the state folder."""
 EVICT_SHARE = 0.02
 """How much of a full box is emptied at once, so that a storm does not evict at every row."""
 LOSSES_PER_REPORT = 100
@@ -49,34 +52,6 @@ _RANK: dict[Priority, int] = {name: rank for rank, name in enumerate(PRIORITIES)
 
 class OutboxError(Exception):
     """The database cannot do what it must: says what, where, and what to do."""
-
-
-class AlertStateRow(NamedTuple):
-    """State of one kind of alert on one device; an empty body: forget it."""
-
-    profile: str
-    device: str
-    kind: str
-    body: bytes
-
-
-class DeadLetterRow(NamedTuple):
-    """A message that could not be scored, with the beginning of its payload."""
-
-    time: float
-    topic: str
-    reason: str
-    detail: str
-    sample: bytes
-
-
-class Effects(NamedTuple):
-    """What a batch caused that must be durable before it is acknowledged."""
-
-    alerts: Sequence[Alert] = ()
-    states: Sequence[AlertStateRow] = ()
-    dead_letters: Sequence[DeadLetterRow] = ()
-    settled: Sequence[SettledKey] = ()
 
 
 class PendingRow(NamedTuple):

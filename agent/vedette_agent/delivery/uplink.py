@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vedette_agent.config import Broker
     from vedette_agent.delivery.database_thread import DatabaseThread
     from vedette_agent.delivery.outbox import Outbox, PendingRow
-    from vedette_agent.reading.message import Message
+    from vedette_agent.mqtt.message import Message
 
 logger = logging.getLogger(__name__)
 

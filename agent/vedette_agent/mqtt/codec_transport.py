@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import mqtt5
 
 from vedette_agent.mqtt import hints
+from vedette_agent.mqtt.message import Message
 from vedette_agent.mqtt.transport import MAX_PACKET_BYTES, Closed, Linger, NotConnected, Will, fail
-from vedette_agent.reading.message import Message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vedette_agent.config import Broker
-    from vedette_agent.reading.message import Message
+    from vedette_agent.mqtt.message import Message
 
 logger = logging.getLogger(__name__)
 

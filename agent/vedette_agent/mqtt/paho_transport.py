@@ -17,8 +17,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from vedette_agent.mqtt import hints
+from vedette_agent.mqtt.message import Message
 from vedette_agent.mqtt.transport import FULL, MAX_PACKET_BYTES, Closed, Linger, NotConnected, Will, fail
-from vedette_agent.reading.message import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

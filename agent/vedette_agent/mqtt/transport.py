@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
-    from vedette_agent.reading.message import Message
+    from vedette_agent.mqtt.message import Message
 
 MAX_PACKET_BYTES = 1024 * 1024
 """What we tell an MQTT 5 broker to keep from us."""

@@ -22,15 +22,15 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from vedette_agent.mqtt.connection import Connection
+from vedette_agent.mqtt.message import SettledKey
 from vedette_agent.mqtt.transport import NotConnected, Will
-from vedette_agent.reading.message import SettledKey
 from vedette_models import topics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from vedette_agent.config import Broker
-    from vedette_agent.reading.message import Message
+    from vedette_agent.mqtt.message import Message
 
 logger = logging.getLogger(__name__)
 

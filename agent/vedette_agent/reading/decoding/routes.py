@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from vedette_agent.reading.careful import check_device
-from vedette_agent.reading.document import DecodeError, shown
-from vedette_agent.reading.payload import PayloadReader
-from vedette_agent.reading.places import places
+from vedette_agent.reading.decoding.careful import check_device
+from vedette_agent.reading.decoding.document import DecodeError, shown
+from vedette_agent.reading.decoding.payload import PayloadReader
+from vedette_agent.reading.decoding.places import places
 from vedette_models import topics
 
 if TYPE_CHECKING:

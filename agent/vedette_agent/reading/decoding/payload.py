@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
-from vedette_agent.reading.careful import bare_row, check_device, read_carefully
-from vedette_agent.reading.document import DecodeError, deeper_than, elements, kind, shown
-from vedette_agent.reading.places import written
-from vedette_agent.reading.row import ABSENT, CELLS, DEVICE, VALUES, Row
-from vedette_agent.reading.sample_type import SampleType, reading_type
+from vedette_agent.reading.decoding.careful import bare_row, check_device, read_carefully
+from vedette_agent.reading.decoding.document import DecodeError, deeper_than, elements, kind, shown
+from vedette_agent.reading.decoding.places import written
+from vedette_agent.reading.decoding.row import ABSENT, CELLS, DEVICE, VALUES, Row
+from vedette_agent.reading.decoding.sample_type import SampleType, reading_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vedette_agent.config.models import Limits
-    from vedette_agent.reading.places import Places
+    from vedette_agent.reading.decoding.places import Places
 
 _OBJECT, _ARRAY = b"{["
 

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vedette_agent.reading.document import deeper_than, shown
+from vedette_agent.reading.decoding.document import deeper_than, shown
 
 TEXTS = st.text(st.sampled_from('[]{}"\\a\n'), max_size=6)
 JSON = st.recursive(

@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vedette_agent.config import Limits, Stream, TimePolicy, load
-from vedette_agent.reading.decode import Decoded, Decoder
+from vedette_agent.mqtt.message import Message
+from vedette_agent.reading.decoding.decoder import Decoded, Decoder
+from vedette_agent.reading.decoding.payload import never_typed
 from vedette_agent.reading.devices import DeviceTable
-from vedette_agent.reading.message import Message
-from vedette_agent.reading.payload import never_typed
 from vedette_models.profile import Channel, Profile
 
 NOW = 1_700_000_000.0
-CASES = sorted(path for path in (Path(__file__).parent.parent / "cases" / "decode").iterdir() if path.is_dir())
+CASES = sorted(path for path in (Path(__file__).parents[2] / "cases" / "decode").iterdir() if path.is_dir())
 
 
 @dataclass
@@ -237,7 +237,7 @@ def test_what_is_unexpected_while_reading_a_message_is_its_dead_letter(monkeypat
     def broken(*_: object) -> None:
         raise KeyError("x")
 
-    monkeypatch.setattr("vedette_agent.reading.payload.read_carefully", broken)
+    monkeypatch.setattr("vedette_agent.reading.decoding.payload.read_carefully", broken)
     found = one_stream().lines([Message("plant/d", b"x"), Message("plant/d", b'{"a": 1}')])
     assert [line.get("dead") for line in found] == ["internal", None]
 

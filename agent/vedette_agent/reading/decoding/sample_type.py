@@ -9,8 +9,8 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from vedette_agent.reading.places import BELOW, Path, Places
-from vedette_agent.reading.row import ABSENT, TIMES
+from vedette_agent.reading.decoding.places import BELOW, Path, Places
+from vedette_agent.reading.decoding.row import ABSENT, TIMES
 
 
 class Field(NamedTuple):

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vedette_agent.reading.columns import Columns, Lane
-from vedette_agent.reading.document import DecodeError
-from vedette_agent.reading.message import DeadLetter
-from vedette_agent.reading.routes import Routes
-from vedette_agent.reading.row import DEVICE
+from vedette_agent.reading.dead_letter import DeadLetter
+from vedette_agent.reading.decoding.columns import Columns, Lane
+from vedette_agent.reading.decoding.document import DecodeError
+from vedette_agent.reading.decoding.routes import Routes
+from vedette_agent.reading.decoding.row import DEVICE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vedette_agent.config.models import Limits, Stream, TimePolicy
+    from vedette_agent.mqtt.message import Message
     from vedette_agent.reading.devices import DeviceTable
-    from vedette_agent.reading.message import Message
     from vedette_models.profile import Profile
     from vedette_models.readings import ReadingBatch
 

@@ -6,8 +6,8 @@ import re
 
 import msgspec
 
-from vedette_agent.reading.message import Reason
-from vedette_agent.reading.places import Path
+from vedette_agent.reading.dead_letter import Reason
+from vedette_agent.reading.decoding.places import Path
 
 _SHOWN = 80
 """Characters of foreign text in a detail, before escapes."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vedette_agent.reading.document import shown
-from vedette_agent.reading.message import Reason
+from vedette_agent.reading.dead_letter import Reason
+from vedette_agent.reading.decoding.document import shown
 from vedette_models.readings import Quality
 
 if TYPE_CHECKING:

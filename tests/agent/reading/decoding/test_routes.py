@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from vedette_agent.config import Limits, Stream
-from vedette_agent.reading.document import DecodeError
-from vedette_agent.reading.routes import Route, Routes
+from vedette_agent.reading.decoding.document import DecodeError
+from vedette_agent.reading.decoding.routes import Route, Routes
 from vedette_models.profile import Channel, Profile
 
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vedette_agent.reading.document import DecodeError, Document, kind, number, scalar, shown
-from vedette_agent.reading.places import BELOW, written
-from vedette_agent.reading.row import ABSENT, CELLS, Row
-from vedette_agent.reading.sample_type import SEQUENCE_NUMBER
+from vedette_agent.reading.decoding.document import DecodeError, Document, kind, number, scalar, shown
+from vedette_agent.reading.decoding.places import BELOW, written
+from vedette_agent.reading.decoding.row import ABSENT, CELLS, Row
+from vedette_agent.reading.decoding.sample_type import SEQUENCE_NUMBER
 
 if TYPE_CHECKING:
-    from vedette_agent.reading.places import Places
+    from vedette_agent.reading.decoding.places import Places
 
 LONGEST_DEVICE = 128
 """Characters of a device's name."""

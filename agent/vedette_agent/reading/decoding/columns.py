@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vedette_agent.reading.message import DeadLetter
-from vedette_agent.reading.row import CELLS, SEQUENCE, TIMES, Row
-from vedette_agent.reading.timestamps import judge
+from vedette_agent.reading.dead_letter import DeadLetter
+from vedette_agent.reading.decoding.row import CELLS, SEQUENCE, TIMES, Row
+from vedette_agent.reading.decoding.timestamps import judge
 from vedette_models.readings import ReadingBatch
 
 if TYPE_CHECKING:

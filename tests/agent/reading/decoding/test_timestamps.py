@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vedette_agent.config import TimePolicy
-from vedette_agent.reading.timestamps import EARLIEST, judge, seconds
+from vedette_agent.reading.decoding.timestamps import EARLIEST, judge, seconds
 from vedette_models.readings import Quality
 
 NOW = 1_700_000_000.0

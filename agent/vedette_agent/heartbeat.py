@@ -1,0 +1,149 @@
+"""Heartbeat: gathers the status and says it: to both brokers, to systemd, in a file for `vedette-agent status`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from vedette_agent import status, systemd
+from vedette_agent.mqtt.transport import NotConnected
+from vedette_models import messages, topics
+from vedette_models.messages import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vedette_agent.config import Config
+    from vedette_agent.delivery.database_thread import DatabaseThread
+    from vedette_agent.delivery.outbox import Outbox
+    from vedette_agent.learnt import Learnt
+    from vedette_agent.mqtt.connection import Connection
+    from vedette_agent.reading.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+PUBLISH_SECONDS = 5.0
+NEARLY_FULL = 0.8
+
+
+class Heartbeat:
+    """Says how the agent is, regularly and when something has changed."""
+
+    def __init__(
+        self,
+        config: Config,
+        tally: status.Tally,
+        learnt: Learnt,
+        outbox: Outbox,
+        database: DatabaseThread,
+        telemetry: Telemetry,
+        hub: Connection | None,
+        more_problems: Callable[[], list[str]],
+    ) -> None:
+        self._config, self._tally, self._learnt = config, tally, learnt
+        self._outbox, self._database, self._telemetry, self._hub = outbox, database, telemetry, hub
+        self._more_problems = more_problems
+        self._started = time.time()
+        self._changed = asyncio.Event()
+
+    def soon(self) -> None:
+        """Something has changed: do not wait for the next beat."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        while True:
+            self._changed.clear()
+            await self.say(await self.status())
+            try:
+                async with asyncio.timeout(self._config.gateway.heartbeat):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+
+    async def watchdog(self) -> None:
+        """Tell systemd that the event loop turns; a stage that hangs would stop this."""
+        while interval := systemd.watchdog_interval():
+            systemd.notify("WATCHDOG=1")
+            await asyncio.sleep(interval)
+
+    async def farewell(self) -> None:
+        """The last status: stopped."""
+        await self.say(msgspec.structs.replace(await self.status(), online=False, reason="stopped"))
+
+    async def say(self, now: Status) -> None:
+        """Say it everywhere; who cannot hear it now hears the next."""
+        folder = self._config.gateway.state_dir
+        try:
+            status.write(folder, now)
+        except OSError as error:
+            logger.warning("%s: %s", folder / status.FILE, error)
+        if now.online:
+            summary = f"{now.ingest}, hub {now.hub}, {now.devices} devices, {now.open_alerts} open alerts"
+            systemd.notify(f"READY=1\nSTATUS={summary}")
+        body = messages.to_bytes(now)
+        targets = [(self._telemetry.connection, topics.local_status(now.gateway))]
+        if self._hub is not None:
+            targets.append((self._hub, topics.gateway_up(now.gateway, "status")))
+        await asyncio.gather(*(_publish(connection, topic, body) for connection, topic in targets))
+
+    async def status(self) -> Status:
+        """The state of everything, now."""
+        now = time.time()
+        hub, telemetry = self._hub, self._telemetry
+        box = await self._database(self._outbox.stats)
+        ingest = status.ingest_state(
+            connected=telemetry.subscribed,
+            last_arrival=telemetry.last_arrival,
+            started=self._started,
+            now=now,
+            stalled_after=self._config.gateway.stalled_after,
+        )
+        return Status(
+            gateway=self._config.gateway.id,
+            online=True,
+            time=now,
+            started=self._started,
+            version=version("vedette"),
+            ingest=ingest,
+            last_reading=telemetry.last_arrival,
+            hub="none" if hub is None else "connected" if hub.up else "disconnected",
+            devices=self._learnt.devices,
+            open_alerts=len(self._learnt.open_alerts()),
+            outbox_rows=box.rows,
+            outbox_bytes=box.bytes,
+            outbox_oldest=box.oldest,
+            lost_rows=box.lost,
+            state_age=self._learnt.age,
+            counters=self._tally.counters(),
+            problems=(*self._connection_problems(), *self._own_problems(ingest, box.rows), *self._more_problems()),
+        )
+
+    def _connection_problems(self) -> list[str]:
+        connections = [self._telemetry.connection, *([self._hub] if self._hub else [])]
+        return [f"{c.name} broker {c.broker.url}: {c.problem}" for c in connections if c.problem]
+
+    def _own_problems(self, ingest: str, rows: int) -> list[str]:
+        found = []
+        if ingest == "stalled":
+            found.append(
+                f"no message for {self._config.gateway.stalled_after:.0f} s on {', '.join(self._telemetry.filters)}; "
+                "do the devices publish, and are these their topics?"
+            )
+        share = rows / self._config.outbox.max_rows
+        if share > NEARLY_FULL:
+            found.append(f"outbox is {share:.0%} full; at the limit the oldest rows are given up")
+        return found
+
+
+async def _publish(connection: Connection, topic: str, body: bytes) -> None:
+    try:
+        async with asyncio.timeout(PUBLISH_SECONDS):
+            await connection.publish(topic, body, retain=True)
+    except (NotConnected, TimeoutError) as error:
+        logger.debug("status: %s", error)

@@ -1,0 +1,87 @@
+"""Learnt: what the agent knows of its devices, over restarts: checkpoints on disk, alert states in the database."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from vedette_agent.reading import checkpoint
+from vedette_agent.reading.decide import AlertState, StateChange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from vedette_agent.reading.effects import AlertStateRow
+    from vedette_agent.reading.profile_watch import ProfileWatch
+    from vedette_models.messages import Alert
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "checkpoints"
+
+
+class Learnt:
+    """The watches of all profiles, and the folder that their checkpoints are kept in."""
+
+    def __init__(self, state_dir: Path, watches: Mapping[str, ProfileWatch]) -> None:
+        self.watches = watches
+        self._folder = state_dir / FOLDER
+        self.age: float | None = None
+        """Seconds between the oldest checkpoint that `resume` took over and now; None: all started fresh."""
+
+    @property
+    def devices(self) -> int:
+        """Devices known now."""
+        return sum(len(watch.table) for watch in self.watches.values())
+
+    def open_alerts(self) -> list[Alert]:
+        """The newest revision of every open alert."""
+        return [alert for watch in self.watches.values() for alert in watch.decider.open_alerts]
+
+    def resume(self, states: Iterable[AlertStateRow], now: float) -> None:
+        """Take over the last checkpoints, and the alert states, which are newer; say what cannot be used."""
+        for name, watch in self.watches.items():
+            path = checkpoint.path_of(self._folder, name)
+            try:
+                saved = checkpoint.load(path)
+                if saved is None:
+                    continue
+                watch.restore(saved)
+            except checkpoint.CheckpointError as error:
+                logger.warning("%s", error)
+                checkpoint.set_aside(path)
+            else:
+                age = max(0.0, now - saved.time)
+                self.age = max(self.age or 0.0, age)
+                logger.info("profile %s: resuming %d devices as of %.0f s ago", name, len(watch.table), age)
+        by_profile: dict[str, list[StateChange]] = {}
+        for row in states:
+            try:
+                state = msgspec.json.decode(row.body, type=AlertState)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                logger.warning("alert state %s of %s is unreadable, starting anew: %s", row.kind, row.device, error)
+            else:
+                by_profile.setdefault(row.profile, []).append(StateChange(row.device, row.kind, state))
+        for name, watch in self.watches.items():
+            watch.decider.restore(by_profile.get(name, ()))
+
+    async def keep(self, every: float) -> None:
+        """Take a checkpoint every so many seconds, until cancelled."""
+        while True:
+            await asyncio.sleep(every)
+            await self.save()
+
+    async def save(self) -> None:
+        """Take a checkpoint of every profile; a disk that refuses is said, and the old checkpoint stays."""
+        for name, watch in self.watches.items():
+            taken = watch.checkpoint(time.time())
+            path = checkpoint.path_of(self._folder, name)
+            try:
+                await asyncio.to_thread(checkpoint.save, path, taken)
+            except OSError as error:
+                logger.error("%s: %s; a restart would resume from an older state", path, error)

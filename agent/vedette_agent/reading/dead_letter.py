@@ -1,0 +1,32 @@
+"""DeadLetter: a message, or a reading of it, that no stage can use, and why."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Reason = Literal[
+    "not_json",
+    "wrong_type",
+    "non_finite",
+    "too_deep",
+    "too_large",
+    "too_many_readings",
+    "no_channel",
+    "no_device",
+    "no_time",
+    "too_old",
+    "bad_topic",
+    "no_stream",
+    "device_limit",
+    "internal",
+]
+
+
+class DeadLetter(NamedTuple):
+    """A message, or one reading of it, that was not scored."""
+
+    message: int
+    """Index of the message in its batch."""
+    reason: Reason
+    detail: str
+    """What was seen and what to do, for a person."""
