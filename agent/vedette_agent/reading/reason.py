@@ -34,17 +34,28 @@ def anomaly(reasons: Sequence[ChannelReason]) -> str:
     if not reasons:
         return "unusual readings"
     first = reasons[0]
-    width = first.high - first.low
+    value, usual = _beside(first.value, first.low, first.high)
     what = first.channel if first.aspect == "value" else f"{first.channel}: {first.aspect}"
     unit = f" {first.unit}" if first.unit else ""
-    low, high = number(first.low, width), number(first.high, width)
-    usual = low if low == high else f"{low}–{high}"
-    sentence = f"{what} {number(first.value, width)}{unit}, usually {usual}"
+    sentence = f"{what} {value}{unit}, usually {usual}"
     if len(reasons) > 1:
         others = ", ".join(r.channel for r in reasons[1:3])
         more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
         sentence += f"; {100.0 * first.share:.0f} % of the score, with {others}{more}"
     return sentence
+
+
+def _beside(value: float, low: float, high: float) -> tuple[str, str]:
+    """A value and its usual range, with enough digits to tell them apart."""
+    said = least = most = ""
+    for digits in range(4):
+        resolution = (high - low) / 10**digits
+        said, least, most = (number(x, resolution) for x in (value, low, high))
+        if said not in (least, most) or value in (low, high):
+            break
+    if least == most:
+        return said, least
+    return said, f"{least} to {most}" if least.startswith("-") else f"{least}–{most}"
 
 
 def impossible(channel: Channel, value: float) -> str:

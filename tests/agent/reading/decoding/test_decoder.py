@@ -230,7 +230,7 @@ def test_a_fault_of_ours_costs_only_the_reading_it_is_about() -> None:
     x, bad, y = gateway.lines([*messages, Message("plant/z", b'{"a": 1, "ts": 1}')])[:3]
     assert (x["device"], y["device"]) == ("x", "y")
     assert bad["dead"] == "internal"
-    assert "RuntimeError in test_decode.py" in bad["detail"]
+    assert "RuntimeError in test_decoder.py" in bad["detail"]
 
 
 def test_what_is_unexpected_while_reading_a_message_is_its_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
