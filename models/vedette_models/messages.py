@@ -17,9 +17,9 @@ MAX_BYTES = 256 * 1024
 Severity = Literal["low", "medium", "high", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
 AlertState = Literal["active", "cleared"]
-Priority = Literal["alerts", "reports"]
+Priority = Literal["alerts", "reports", "samples"]
 """Class of an outbox row, most important first; each has its own sequence."""
-PRIORITIES: tuple[Priority, ...] = ("alerts", "reports")
+PRIORITIES: tuple[Priority, ...] = ("alerts", "reports", "samples")
 
 
 class MessageError(ValueError):
@@ -84,12 +84,50 @@ class DeclaredLoss(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Activation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of a model that a gateway was told to run."""
+
+    profile: str
+    sha256: str
+    version: int
+    outcome: Literal["activated", "refused", "missing", "rolled_back", "removed"]
+    """`activated`: it runs; `refused`: it failed a check and the one before goes on; `missing`: its artefact did not come;
+    `rolled_back`: the one before runs again, by the operator on the gateway; `removed`: none runs any more."""
+    reason: str = ""
+    """Why it was refused: a `rejection.Rejection` code, or `too_slow`, `failed_before`, `other_channels`."""
+    detail: str = ""
+    """The same in words."""
+    counter: int = 0
+    """Of the manifest that ordered it; 0: none did."""
+
+
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something the hub should know that is no alert."""
 
     time: float
     losses: tuple[DeclaredLoss, ...] = ()
+    activations: tuple[Activation, ...] = ()
     text: str = ""
+
+
+class Segment(msgspec.Struct, frozen=True, array_like=True):
+    """Consecutive readings of one device, R of them, without a known fault or open alert among them."""
+
+    device: str
+    times: tuple[float, ...]
+    """(R,) seconds since 1970."""
+    values: tuple[tuple[float | None, ...], ...]
+    """(R, C) in the order of the batch's channels; None: not reported."""
+
+
+class SampleBatch(msgspec.Struct, frozen=True):
+    """Readings to train with: what an outbox row of class samples holds."""
+
+    profile: str
+    channels: tuple[str, ...]
+    segments: tuple[Segment, ...]
+    time: float
+    """When they were gathered."""
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
@@ -98,7 +136,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     epoch: str
     sequence: int
     body: msgspec.Raw
-    """An `Alert` (class alerts) or a `Report` (class reports) as JSON."""
+    """An `Alert` (class alerts), a `Report` (class reports) or a `SampleBatch` (class samples) as JSON."""
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -137,6 +175,16 @@ class Counters(msgspec.Struct, frozen=True, omit_defaults=True):
     acknowledged: int = 0
 
 
+class RunningModel(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A model from the hub that a gateway runs."""
+
+    version: int
+    sha256: str
+    detector: str
+    since: float = 0.0
+    """When it was activated."""
+
+
 class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     """Retained state of an agent, on both brokers; the last will says `online: false`."""
 
@@ -161,6 +209,12 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     state_age: float | None = None
     """Seconds between the checkpoint this run resumed from and its start; None: started fresh."""
     counters: Counters = Counters()
+    models: dict[str, RunningModel] = {}
+    """By profile; a profile that is not named runs without a model from the hub."""
+    manifest: int = 0
+    """Counter of the manifest in force; 0: none, or its counter was lost."""
+    nonce: str = ""
+    """New at every start: a manifest that echoes it was made after it."""
     problems: tuple[str, ...] = ()
     """What is wrong now, one sentence each; empty means nothing known is wrong."""
     reason: str = ""

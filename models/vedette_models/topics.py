@@ -41,6 +41,11 @@ def gateway_down(gateway: str, subject: str) -> str:
     return f"{HUB_ROOT}/{encode(gateway)}/down/{subject}"
 
 
+def artifact(sha256: str) -> str:
+    """Hub's broker: the retained artefact with this SHA-256, in lower-case hexadecimal digits."""
+    return f"{ROOT}/v1/models/{sha256}"
+
+
 def parse_up(topic: str) -> tuple[str, str] | None:
     """(gateway, subject) of a topic made by `gateway_up`; None for any other."""
     levels = topic.split("/")
