@@ -3,55 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any
 
 import click
 
-from vedette_hub import config as configuration
+from vedette_hub.command_line import config_option, load_config, reported
 from vedette_hub.config import Config
-from vedette_hub.errors import ConfigurationError, HubError
+from vedette_hub.errors import HubError
 from vedette_hub.version import VERSION
 
-EXIT_FAILURE, EXIT_CONFIGURATION = 1, 2
 _EXAMPLE = Path(__file__).parent / "hub.toml"
-
-config_option = click.option(
-    "--config",
-    "-c",
-    "path",
-    type=click.Path(path_type=Path),
-    envvar="VEDETTE_HUB_CONFIG",
-    help="Configuration file; without one the defaults and VEDETTE_HUB_… variables count.",
-)
-
-
-def _reported(command: Callable[..., None]) -> Callable[..., None]:
-    """Errors as sentences on standard error, with an exit code instead of a trace."""
-
-    @wraps(command)
-    def run(*arguments: Any, **options: Any) -> None:
-        try:
-            command(*arguments, **options)
-        except ConfigurationError as error:
-            for problem in error.problems:
-                click.echo(problem, err=True)
-            sys.exit(EXIT_CONFIGURATION)
-        except HubError as error:
-            click.echo(str(error), err=True)
-            sys.exit(EXIT_FAILURE)
-
-    return run
-
-
-def _load(path: Path | None) -> Config:
-    environment = {name: value for name, value in os.environ.items() if name != "VEDETTE_HUB_CONFIG"}
-    return configuration.load(path, environment)
 
 
 @click.group()
@@ -61,19 +24,19 @@ def main() -> None:
 
 @main.command()
 @config_option
-@_reported
+@reported
 def serve(path: Path | None) -> None:
     """Run the hub until it is told to stop."""
     from vedette_hub import hub, log
 
-    config = _load(path)
+    config = load_config(path)
     log.configure(config.hub)
     hub.serve(config)
 
 
 @main.command(hidden=True)
 @click.option("--socket", "socket_number", type=int, required=True)
-@_reported
+@reported
 def web(socket_number: int) -> None:
     """The web server's process, started by `serve` with the settings on standard input."""
     from vedette_hub import hub, log
@@ -91,7 +54,7 @@ def token() -> None:
 @token.command("create")
 @click.argument("name")
 @config_option
-@_reported
+@reported
 def create_token(name: str, path: Path | None) -> None:
     """Make a token called NAME; it is printed once and kept as a hash only."""
     from vedette_hub import hub
@@ -99,7 +62,7 @@ def create_token(name: str, path: Path | None) -> None:
     from vedette_hub.store.database import writing
 
     secret = tokens.new_secret()
-    with writing(hub.open_database(_load(path))) as connection:
+    with writing(hub.open_database(load_config(path))) as connection:
         tokens.add_token(connection, name, secret, time.time())
     click.echo(f"Token {name!r}, shown this once:", err=True)
     click.echo(secret)
@@ -108,7 +71,7 @@ def create_token(name: str, path: Path | None) -> None:
 @token.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 @config_option
-@_reported
+@reported
 def list_tokens(*, as_json: bool, path: Path | None) -> None:
     """List tokens, without their secrets."""
     from vedette_hub import hub
@@ -116,7 +79,7 @@ def list_tokens(*, as_json: bool, path: Path | None) -> None:
     from vedette_hub.store.database import reading
     from vedette_hub.times import rfc3339
 
-    with reading(hub.open_database(_load(path))) as connection:
+    with reading(hub.open_database(load_config(path))) as connection:
         found = tokens.list_tokens(connection)
     if as_json:
         fields = ("name", "created", "last_used", "revoked")
@@ -133,14 +96,14 @@ def list_tokens(*, as_json: bool, path: Path | None) -> None:
 @token.command("revoke")
 @click.argument("name")
 @config_option
-@_reported
+@reported
 def revoke_token(name: str, path: Path | None) -> None:
     """Make the token called NAME useless at once, for signed-in browsers too."""
     from vedette_hub import hub
     from vedette_hub.store import tokens
     from vedette_hub.store.database import writing
 
-    with writing(hub.open_database(_load(path))) as connection:
+    with writing(hub.open_database(load_config(path))) as connection:
         tokens.revoke_token(connection, name, time.time())
     click.echo(f"Token {name!r} is revoked.", err=True)
 
@@ -152,12 +115,12 @@ def config_group() -> None:
 
 @config_group.command("check")
 @config_option
-@_reported
+@reported
 def check_config(path: Path | None) -> None:
     """Check the configuration in full; exit code 2 when something is wrong."""
     from vedette_hub.fleet.broker import tls_context
 
-    config = _load(path)
+    config = load_config(path)
     config.broker_password()
     tls_context(config.broker)
     click.echo(f"{path or 'defaults'}: the configuration is sound.", err=True)
@@ -165,15 +128,15 @@ def check_config(path: Path | None) -> None:
 
 @config_group.command("show")
 @config_option
-@_reported
+@reported
 def show_config(path: Path | None) -> None:
     """Show every setting with its value, as JSON; no secrets are part of it."""
-    click.echo(_load(path).model_dump_json(indent=2))
+    click.echo(load_config(path).model_dump_json(indent=2))
 
 
 @config_group.command("init")
 @click.argument("target", type=click.Path(path_type=Path), default=Path("hub.toml"))
-@_reported
+@reported
 def init_config(target: Path) -> None:
     """Write a configuration with every key and what it means to TARGET (hub.toml); never over a file."""
     try:
