@@ -92,8 +92,24 @@ class LimitsSection(_Section):
     reports: Annotated[int, Field(ge=1)] = 100_000
     unparsed: Annotated[int, Field(ge=1)] = 1_000
     unparsed_bytes: Annotated[int, Field(ge=256)] = 16_384
+    samples_mb: Annotated[int, Field(ge=1)] = 1_000
+    model_versions: Annotated[int, Field(ge=2)] = 50
+    jobs: Annotated[int, Field(ge=1)] = 1_000
     batch_messages: Annotated[int, Field(ge=1, le=10_000)] = 200
     linger: Annotated[float, Field(ge=0, le=1)] = 0.02
+
+
+class LearningSection(_Section):
+    """How models are trained."""
+
+    schedule: str = "30 3 * * *"
+    window: Annotated[int, Field(ge=2, le=1024)] = 16
+    trees: Annotated[int, Field(ge=1, le=500)] = 100
+    samples_per_tree: Annotated[int, Field(ge=2, le=4096)] = 256
+    min_vectors: Annotated[int, Field(ge=50)] = 200
+    max_vectors: Annotated[int, Field(ge=1_000, le=5_000_000)] = 200_000
+    timeout: Annotated[float, Field(ge=1, le=86_400)] = 3600.0
+    queue: Annotated[int, Field(ge=1)] = 100
 
 
 class Config(_Section):
@@ -104,6 +120,7 @@ class Config(_Section):
     database: DatabaseSection = DatabaseSection()
     web: WebSection = WebSection()
     limits: LimitsSection = LimitsSection()
+    learning: LearningSection = LearningSection()
 
     @property
     def state_dir(self) -> Path:

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 
 from vedette_hub.store.schema import NAME_LENGTH
 from vedette_models import topics
-from vedette_models.messages import PRIORITIES, Alert, Delivery, MessageError, Priority, Report, Row, Status, from_bytes
+from vedette_models.messages import (
+    PRIORITIES,
+    Alert,
+    Delivery,
+    MessageError,
+    Priority,
+    Report,
+    Row,
+    SampleBatch,
+    Segment,
+    Status,
+    from_bytes,
+)
 
 MAX_NUMBER = 2**53
 """Largest revision, sequence number or count: what every JSON reader and database can hold."""
+
+MAX_CHANNELS = 512
+"""Most channels of a batch of samples."""
+
+MAX_TIME = 1e12
+"""Times of samples lie within ± so many seconds of 1970: what training computes with."""
 
 IGNORED_SUBJECTS = frozenset({"live"})
 """Streams for somebody who is watching; nobody is, and they are not worth keeping."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+Content = Alert | Report | SampleBatch
+"""What a row of an outbox holds, by its class."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +63,7 @@ class RowArrival:
     epoch: str
     sequence: int
     raw: bytes
-    content: Alert | Report | None
+    content: Content | None
     error: str = ""
 
 
@@ -107,15 +130,19 @@ def _rows(topic: str, gateway: str, priority: Priority, payload: bytes) -> list[
 
 def _row(topic: str, gateway: str, priority: Priority, row: Row) -> RowArrival:
     raw = bytes(row.body)
-    content: Alert | Report | None = None
+    content: Content | None = None
     fault = ""
     try:
-        if priority == "alerts":
-            content = alert = from_bytes(Alert, raw)
-            fault = _alert_fault(alert, gateway)
-        else:
-            content = report = from_bytes(Report, raw)
-            fault = _report_fault(report)
+        match priority:
+            case "alerts":
+                content = alert = from_bytes(Alert, raw)
+                fault = _alert_fault(alert, gateway)
+            case "reports":
+                content = report = from_bytes(Report, raw)
+                fault = _report_fault(report)
+            case "samples":
+                content = samples = from_bytes(SampleBatch, raw)
+                fault = _samples_fault(samples)
     except MessageError as error:
         fault = str(error)
     return RowArrival(topic, gateway, priority, row.epoch, row.sequence, raw, None if fault else content, fault)
@@ -140,6 +167,32 @@ def _report_fault(report: Report) -> str:
             return fault
         if not 1 <= loss.first <= loss.last <= MAX_NUMBER:
             return f"Report: {loss.first} to {loss.last} is no range of sequence numbers"
+    return ""
+
+
+def _samples_fault(samples: SampleBatch) -> str:
+    channels = samples.channels
+    if fault := _name_fault("SampleBatch: profile", samples.profile, path=True):
+        return fault
+    if not 1 <= len(channels) <= MAX_CHANNELS or len(set(channels)) < len(channels):
+        return f"SampleBatch: {len(channels)} channels; must be 1 to {MAX_CHANNELS}, each named once"
+    for channel in channels:
+        if fault := _name_fault("SampleBatch: channel", channel, path=True):
+            return fault
+    for segment in samples.segments:
+        if fault := _name_fault("SampleBatch: device", segment.device) or _segment_fault(segment, len(channels)):
+            return fault
+    return ""
+
+
+def _segment_fault(segment: Segment, channels: int) -> str:
+    where = f"SampleBatch: device {segment.device!r}"
+    if len(segment.values) != len(segment.times):
+        return f"{where}: {len(segment.times)} times for {len(segment.values)} readings"
+    if any(len(reading) != channels for reading in segment.values):
+        return f"{where}: a reading without a place for each of {channels} channels"
+    if not all(math.isfinite(time) and abs(time) <= MAX_TIME for time in segment.times):
+        return f"{where}: a time beyond ± {MAX_TIME:g} s"
     return ""
 
 

@@ -19,9 +19,10 @@ from vedette_hub.fleet.arrivals import Arrival, RowArrival, StatusArrival, Unpar
 from vedette_hub.fleet.ledger import Ledger, LedgerFullError
 from vedette_hub.store import alerts as alert_store
 from vedette_hub.store import fleet as fleet_store
+from vedette_hub.store import samples as sample_store
 from vedette_hub.store.database import describe, writing
 from vedette_hub.store.fleet import GatewayNews, LedgerKey
-from vedette_models.messages import Alert, Committed, Receipt, Report
+from vedette_models.messages import Alert, Committed, Receipt, Report, SampleBatch
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +103,7 @@ class _Batch:
         self._news: dict[str, GatewayNews] = defaultdict(GatewayNews)
         self._unparsed: list[dict[str, Any]] = []
         self._events: list[tuple[Alert, str]] = []
+        self._samples: list[tuple[str, SampleBatch]] = []
         self._touched: dict[LedgerKey, set[int]] = defaultdict(set)
         self._outcome = Outcome()
 
@@ -124,12 +126,14 @@ class _Batch:
                 case UnparsedArrival():
                     self._keep_unparsed(arrival)
         self._alerts()
+        sampled = sample_store.add_samples(self._connection, self._samples, self._now)
         fleet_store.add_unparsed(self._connection, self._unparsed)
         changed = {key: ledgers[key] for key in self._touched}
         fleet_store.save_ledgers(self._connection, changed, self._now)
         if self._news:
             fleet_store.save_news(self._connection, self._news, self._now)
-        fleet_store.count_up(self._connection, {"unparsed": self._outcome.unparsed, "events": len(self._events)})
+        counted = {"unparsed": self._outcome.unparsed, "events": len(self._events), "samples": sampled}
+        fleet_store.count_up(self._connection, counted)
         self._outcome.receipts.update(_receipts(changed, self._touched))
         return self._outcome
 
@@ -181,6 +185,8 @@ class _Batch:
             self._keep_unparsed(arrival)
         elif isinstance(arrival.content, Alert):
             self._events.append((arrival.content, arrival.raw.decode()))
+        elif isinstance(arrival.content, SampleBatch):
+            self._samples.append((arrival.gateway, arrival.content))
 
     def _report(self, arrival: RowArrival, report: Report, ledgers: dict[LedgerKey, Ledger]) -> None:
         gateway = arrival.gateway

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Engine, Select, Table, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, delete, func, select
 
 from vedette_hub.config import LimitsSection
 from vedette_hub.store.database import writing
 from vedette_hub.store.fleet import count_up
-from vedette_hub.store.schema import alerts, ledgers, losses, reports, unparsed
+from vedette_hub.store.samples import sample_totals
+from vedette_hub.store.schema import alerts, jobs, ledgers, losses, models, reports, samples, unparsed
 
 LEDGERS_PER_CLASS = 1_000
 """Ledgers kept for each gateway and class; rows of an older epoch that came again would be applied again."""
@@ -18,7 +19,9 @@ _STEP = 1_000
 def prune(engine: Engine, limits: LimitsSection) -> dict[str, int]:
     """Delete what is beyond the limits, at most a thousand rows of each kind; return how many of each.
 
-    Alerts: the oldest cleared ones first, then the oldest of all. Everything else: the oldest first.
+    Alerts: the oldest cleared ones first, then the oldest of all. Samples: the oldest of the profile that has the most.
+    Versions of a model: the oldest of each profile, but never a released one nor the newest. Everything else: the
+    oldest first.
     """
     gone: dict[str, int] = {}
     with writing(engine) as connection:
@@ -26,6 +29,9 @@ def prune(engine: Engine, limits: LimitsSection) -> dict[str, int]:
         gone["unparsed_pruned"] = _prune_numbered(connection, unparsed, limits.unparsed)
         gone["reports_pruned"] = _prune_numbered(connection, reports, limits.reports)
         gone["losses_pruned"] = _prune_losses(connection, limits.reports)
+        gone["samples_pruned"] = _prune_samples(connection, limits.samples_mb * 1_000_000)
+        gone["models_pruned"] = _prune_models(connection, limits.model_versions)
+        gone["jobs_pruned"] = _prune_numbered(connection, jobs, limits.jobs, jobs.c.finished.is_not(None))
         gone["ledgers_pruned"] = _prune_ledgers(connection)
         count_up(connection, gone)
     return {name: number for name, number in gone.items() if number}
@@ -53,12 +59,42 @@ def _delete(connection: Connection, oldest: Select[tuple[int]]) -> int:
     return len(serials)
 
 
-def _prune_numbered(connection: Connection, table: Table, limit: int) -> int:
+def _prune_numbered(connection: Connection, table: Table, limit: int, *which: ColumnElement[bool]) -> int:
     excess = _excess(connection, table, limit)
-    if excess:
-        last = select(table.c.number).order_by(table.c.number).limit(1).offset(excess - 1).scalar_subquery()
-        connection.execute(delete(table).where(table.c.number <= last))
-    return excess
+    if not excess:
+        return 0
+    oldest = select(table.c.number).where(*which).order_by(table.c.number).limit(excess)
+    last = connection.execute(select(func.max(oldest.subquery().c.number))).scalar()
+    return connection.execute(delete(table).where(table.c.number <= last, *which)).rowcount if last else 0
+
+
+def _prune_samples(connection: Connection, limit: int) -> int:
+    totals = sample_totals(connection)
+    excess = sum(total.bytes for total in totals) - limit
+    if excess <= 0:
+        return 0
+    most = max(totals, key=lambda total: total.bytes)
+    same = samples.c.profile == most.profile
+    oldest = select(samples.c.number, samples.c.bytes).where(same).order_by(samples.c.number).limit(_STEP)
+    last = 0
+    for number, size in connection.execute(oldest):
+        if excess <= 0:
+            break
+        last, excess = number, excess - size
+    return connection.execute(delete(samples).where(same, samples.c.number <= last)).rowcount
+
+
+def _prune_models(connection: Connection, limit: int) -> int:
+    gone = 0
+    groups = select(models.c.profile, func.count(), func.max(models.c.version)).group_by(models.c.profile)
+    for profile, count, newest in connection.execute(groups.having(func.count() > limit)).all():
+        kept = (models.c.stage == "released") | (models.c.version == newest)
+        oldest = select(models.c.version).where(models.c.profile == profile, ~kept).order_by(models.c.version)
+        versions = list(connection.execute(oldest.limit(count - limit)).scalars())
+        gone += connection.execute(
+            delete(models).where(models.c.profile == profile, models.c.version.in_(versions))
+        ).rowcount
+    return gone
 
 
 def _prune_losses(connection: Connection, limit: int) -> int:

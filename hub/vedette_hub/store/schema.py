@@ -53,6 +53,8 @@ gateways = Table(
     Column("unparsed", BigInteger, nullable=False, server_default="0"),
     Column("lost_rows", BigInteger, nullable=False, server_default="0"),
     Column("held_back", BigInteger, nullable=False, server_default="0"),
+    Column("group", String(NAME_LENGTH), nullable=False, server_default=""),
+    Index(None, "group"),
 )
 
 ledgers = Table(
@@ -176,6 +178,63 @@ counters = Table(
     Column("value", BigInteger, nullable=False),
 )
 
+samples = Table(
+    "samples",
+    metadata,
+    Column("number", Serial, primary_key=True, autoincrement=True),
+    _name("gateway"),
+    _name("profile"),
+    _name("device"),
+    Column("channels", Text, nullable=False),
+    Column("first", Float, nullable=False),
+    Column("last", Float, nullable=False),
+    Column("readings", Integer, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("received", Float, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index(None, "profile", "number", "readings", "bytes"),
+    Index(None, "gateway", "device", "first"),
+    # A number is never given twice: a dataset says up to which one it has read.
+    sqlite_autoincrement=True,
+)
+
+models = Table(
+    "models",
+    metadata,
+    _name("profile", primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("sha256", String(64), nullable=False),
+    _name("detector"),
+    Column("bytes", Integer, nullable=False),
+    Column("artefact", LargeBinary, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("stage", String(16), nullable=False),
+    Column("lineage", Text, nullable=False),
+    Column("report", Text, nullable=False),
+    UniqueConstraint("profile", "sha256"),
+    Index(None, "sha256"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("number", Serial, primary_key=True, autoincrement=True),
+    Column("kind", String(16), nullable=False),
+    _name("profile"),
+    Column("request", Text, nullable=False),
+    Column("by", String(NAME_LENGTH), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("progress", Float, nullable=False, server_default="0"),
+    Column("message", Text, nullable=False, server_default=""),
+    Column("result", Text, nullable=True),
+    Column("created", Float, nullable=False),
+    Column("started", Float, nullable=True),
+    Column("finished", Float, nullable=True),
+    Index(None, "state", "number"),
+    Index(None, "profile", "number"),
+    sqlite_autoincrement=True,
+)
+
 api_tokens = Table(
     "api_tokens",
     metadata,
@@ -185,4 +244,62 @@ api_tokens = Table(
     Column("created", Float, nullable=False),
     Column("last_used", Float, nullable=True),
     Column("revoked", Float, nullable=True),
+)
+
+desired = Table(
+    "desired",
+    metadata,
+    _name("gateway", primary_key=True),
+    _name("profile", primary_key=True),
+    Column("version", Integer, nullable=True),
+    Column("sha256", String(64), nullable=True),
+    Column("previous_version", Integer, nullable=True),
+    Column("previous_sha256", String(64), nullable=True),
+    Column("ordered", Float, nullable=False),
+    Column("by", String(NAME_LENGTH), nullable=False),
+    Index(None, "profile", "gateway"),
+    Index(None, "sha256"),
+    Index(None, "previous_sha256"),
+)
+
+manifests = Table(
+    "manifests",
+    metadata,
+    _name("gateway", primary_key=True),
+    Column("counter", BigInteger, nullable=False),
+    Column("nonce", String(256), nullable=False),
+    Column("key", String(64), nullable=False),
+    Column("issued", Float, nullable=False),
+    Column("expires", Float, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("due", String(8), nullable=False),
+    Column("published", Float, nullable=True),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Index(None, "due", "gateway"),
+)
+
+# What the broker holds for gateways to fetch; the bytes are in `models`.
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("due", String(8), nullable=False),
+    Column("published", Float, nullable=True),
+)
+
+activations = Table(
+    "activations",
+    metadata,
+    Column("number", Serial, primary_key=True, autoincrement=True),
+    _name("gateway"),
+    _name("profile"),
+    Column("version", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("reason", String(NAME_LENGTH), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("counter", BigInteger, nullable=False),
+    Column("time", Float, nullable=False),
+    Column("received", Float, nullable=False),
+    Index(None, "gateway", "profile", "number"),
 )
