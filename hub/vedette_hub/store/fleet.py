@@ -35,6 +35,8 @@ class StoredGateway:
     unparsed: int
     lost_rows: int
     held_back: int
+    group: str = ""
+    """Empty: in none."""
 
 
 @dataclass
