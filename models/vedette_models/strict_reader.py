@@ -26,6 +26,8 @@ from vedette_models.joblib_grammar import (
 from vedette_models.rejection import ArtifactRejected, Rejection
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from vedette_models.joblib_grammar import Value
@@ -43,10 +45,6 @@ _LONGEST = 8
 _PLAIN_TYPES = (int, str, type(None))
 """What can be compared without asking an array."""
 _TYPE_STATES = tuple((TYPE_STATE_VERSION, order, None, None, None, -1, -1, 0) for order in ("<", "|"))
-_TUPLES = {Op.EMPTY_TUPLE: 0, Op.TUPLE1: 1, Op.TUPLE2: 2, Op.TUPLE3: 3}
-_CONSTANTS = {Op.NONE: None, Op.NEWTRUE: True, Op.NEWFALSE: False}
-_NUMBERS = {Op.BININT1: "<B", Op.BININT2: "<H", Op.BININT: "<i", Op.BINFLOAT: ">d"}
-_OPS: dict[int, Op] = {operation.value: operation for operation in Op}
 
 
 class _Mark:
@@ -121,64 +119,49 @@ class _Machine:
         self._memo: list[Any] = []
 
     def run(self) -> Value:
+        steps: dict[int, Callable[[], None]] = {
+            Op.PROTO: self._protocol,
+            Op.FRAME: lambda: self._skip(8),
+            Op.SHORT_BINUNICODE: lambda: self._text(self._byte()),
+            Op.BINUNICODE: lambda: self._text(self._unpack("<I", 4)),
+            Op.BININT1: lambda: self._push(self._byte()),
+            Op.BININT2: lambda: self._push(self._unpack("<H", 2)),
+            Op.BININT: lambda: self._push(self._unpack("<i", 4)),
+            Op.BINFLOAT: lambda: self._push(self._unpack(">d", 8)),
+            Op.LONG1: self._long,
+            Op.NONE: lambda: self._push(None),
+            Op.NEWTRUE: lambda: self._push(True),
+            Op.NEWFALSE: lambda: self._push(False),
+            Op.MARK: lambda: self._push(_MARK),
+            Op.EMPTY_DICT: lambda: self._push({}),
+            Op.EMPTY_LIST: lambda: self._push([]),
+            Op.EMPTY_TUPLE: lambda: self._push(()),
+            Op.TUPLE1: lambda: self._push(tuple(self._pop(1))),
+            Op.TUPLE2: lambda: self._push(tuple(self._pop(2))),
+            Op.TUPLE3: lambda: self._push(tuple(self._pop(3))),
+            Op.TUPLE: lambda: self._push(tuple(self._pop_to_mark())),
+            Op.APPEND: lambda: self._extend(self._pop(1)),
+            Op.APPENDS: lambda: self._extend(self._pop_to_mark()),
+            Op.SETITEM: lambda: self._set_items(self._pop(2)),
+            Op.SETITEMS: lambda: self._set_items(self._pop_to_mark()),
+            Op.MEMOIZE: lambda: self._memo.append(self._top()),
+            Op.BINGET: lambda: self._recall(self._byte()),
+            Op.LONG_BINGET: lambda: self._recall(self._unpack("<I", 4)),
+            Op.STACK_GLOBAL: lambda: self._name(*self._pop(2)),
+            Op.NEWOBJ: lambda: self._new_object(*self._pop(2)),
+            Op.REDUCE: lambda: self._reduce(*self._pop(2)),
+            Op.BUILD: lambda: self._build(self._pop(1)[0]),
+        }
         for _ in range(MAX_OPERATIONS):
-            code = self._take(1)[0]
-            operation = _OPS.get(code)
-            match operation:
-                case Op.STOP:
-                    return self._finished()
-                case Op.PROTO:
-                    if self._position != 1 or self._take(1)[0] not in PROTOCOLS:
-                        self._malformed(f"a protocol other than {PROTOCOLS} at the beginning")
-                case Op.FRAME:
-                    self._take(8)
-                case Op.SHORT_BINUNICODE:
-                    self._push(self._text(self._take(1)[0]))
-                case Op.BINUNICODE:
-                    self._push(self._text(self._unpack("<I", 4)))
-                case Op.BININT1 | Op.BININT2 | Op.BININT | Op.BINFLOAT:
-                    form = _NUMBERS[operation]
-                    self._push(self._unpack(form, struct.calcsize(form)))
-                case Op.LONG1:
-                    self._push(self._long())
-                case Op.NONE | Op.NEWTRUE | Op.NEWFALSE:
-                    self._push(_CONSTANTS[operation])
-                case Op.MARK:
-                    self._push(_MARK)
-                case Op.EMPTY_DICT:
-                    self._push({})
-                case Op.EMPTY_LIST:
-                    self._push([])
-                case Op.EMPTY_TUPLE | Op.TUPLE1 | Op.TUPLE2 | Op.TUPLE3:
-                    self._push(tuple(self._pop(_TUPLES[operation])))
-                case Op.TUPLE:
-                    self._push(tuple(self._pop_to_mark()))
-                case Op.APPEND:
-                    self._extend(self._pop(1))
-                case Op.APPENDS:
-                    self._extend(self._pop_to_mark())
-                case Op.SETITEM:
-                    self._set_items(self._pop(2))
-                case Op.SETITEMS:
-                    self._set_items(self._pop_to_mark())
-                case Op.MEMOIZE:
-                    self._memo.append(self._top())
-                case Op.BINGET:
-                    self._push(self._remembered(self._take(1)[0]))
-                case Op.LONG_BINGET:
-                    self._push(self._remembered(self._unpack("<I", 4)))
-                case Op.STACK_GLOBAL:
-                    self._push(_token(*self._pop(2)))
-                case Op.NEWOBJ:
-                    self._new_object(*self._pop(2))
-                case Op.REDUCE:
-                    self._reduce(*self._pop(2))
-                case Op.BUILD:
-                    self._build(self._pop(1)[0])
-                case _:
-                    raise ArtifactRejected(
-                        Rejection.FORBIDDEN_OPERATION, f"operation 0x{code:02x} at byte {self._position - 1}"
-                    )
+            code = self._byte()
+            if code == Op.STOP:
+                return self._finished()
+            step = steps.get(code)
+            if step is None:
+                raise ArtifactRejected(
+                    Rejection.FORBIDDEN_OPERATION, f"operation 0x{code:02x} at byte {self._position - 1}"
+                )
+            step()
         raise ArtifactRejected(Rejection.TOO_MANY_OPERATIONS, f"more than {MAX_OPERATIONS} operations")
 
     def _malformed(self, what: str) -> NoReturn:
@@ -196,19 +179,33 @@ class _Machine:
         self._position = end
         return taken
 
+    def _byte(self) -> int:
+        if self._position == len(self._stream):
+            raise ArtifactRejected(Rejection.TRUNCATED, f"it ends after {self._position} bytes")
+        byte = self._stream[self._position]
+        self._position += 1
+        return byte
+
+    def _skip(self, count: int) -> None:
+        self._take(count)
+
     def _unpack(self, form: str, size: int) -> Any:
         return struct.unpack(form, self._take(size))[0]
 
-    def _text(self, length: int) -> str:
+    def _protocol(self) -> None:
+        if self._position != 1 or self._byte() not in PROTOCOLS:
+            self._malformed(f"a protocol other than {PROTOCOLS} at the beginning")
+
+    def _text(self, length: int) -> None:
         if length > MAX_TEXT:
             raise ArtifactRejected(Rejection.LONG_TEXT, f"a string of {length} bytes, at most {MAX_TEXT}")
-        return str(self._take(length), "utf-8")
+        self._push(str(self._take(length), "utf-8"))
 
-    def _long(self) -> int:
-        length = self._take(1)[0]
+    def _long(self) -> None:
+        length = self._byte()
         if length > _LONGEST:
             self._malformed(f"an integer of {length} bytes, at most {_LONGEST}")
-        return int.from_bytes(self._take(length), "little", signed=True)
+        self._push(int.from_bytes(self._take(length), "little", signed=True))
 
     # The stack.
 
@@ -221,8 +218,6 @@ class _Machine:
         return self._stack[-1]
 
     def _pop(self, count: int) -> list[Any]:
-        if count == 0:
-            return []
         items = self._stack[-count:]
         if len(items) < count or any(item is _MARK for item in items):
             self._malformed(f"{count} items needed, fewer there")
@@ -239,13 +234,13 @@ class _Machine:
         del self._stack[place:]
         return items
 
-    def _remembered(self, place: int) -> Any:
+    def _recall(self, place: int) -> None:
         if place >= len(self._memo):
             self._malformed(f"item {place} of {len(self._memo)} remembered ones")
         item = self._memo[place]
         if not isinstance(item, str | _Type | Token):
             self._malformed(f"a {type(item).__name__} used twice")  # else a few bytes could stand for gigabytes
-        return item
+        self._push(item)
 
     def _extend(self, items: list[Any]) -> None:
         target = self._top()
@@ -274,6 +269,14 @@ class _Machine:
         value: Value = self._stack[0]
         _check_data(value, MAX_DEPTH)
         return value
+
+    def _name(self, module: Any, name: Any) -> None:
+        if type(module) is not str or type(name) is not str:
+            self._malformed("a name that is no text")
+        try:
+            self._push(Token((module, name)))
+        except ValueError as error:
+            raise ArtifactRejected(Rejection.FORBIDDEN_NAME, f'"{module[:64]}.{name[:64]}"') from error
 
     # Arrays: a wrapper is announced, described by a dict, and replaced by the array whose bytes follow.
 
@@ -316,8 +319,7 @@ class _Machine:
         if not isinstance(kind, _Type):
             raise ArtifactRejected(Rejection.FORBIDDEN_TYPE, "an array without an element type")
         dtype = np.dtype(f"<{kind.code}")
-        padding = self._take(1)[0]
-        self._take(padding)
+        self._skip(self._byte())
         shape = self._shape(state["shape"], dtype.itemsize)
         array: NDArray[Any] = np.frombuffer(bytes(self._take(math.prod(shape) * dtype.itemsize)), dtype)
         return array.reshape(shape[::-1]).T if order == "F" else array.reshape(shape)
@@ -332,15 +334,6 @@ class _Machine:
         if math.prod(shape) * itemsize > left:
             raise ArtifactRejected(Rejection.BAD_SHAPE, f"{shape} elements of {itemsize} bytes, {left} bytes are left")
         return shape
-
-
-def _token(module: Any, name: Any) -> Token:
-    if type(module) is not str or type(name) is not str:
-        raise ArtifactRejected(Rejection.MALFORMED, "a name that is no text")
-    try:
-        return Token((module, name))
-    except ValueError as error:
-        raise ArtifactRejected(Rejection.FORBIDDEN_NAME, f'"{module[:64]}.{name[:64]}"') from error
 
 
 def _check_data(value: Any, depth: int) -> None:

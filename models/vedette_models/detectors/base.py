@@ -34,10 +34,15 @@ class Finding(NamedTuple):
 class Scores(Protocol):
     """Scores of a batch of N readings with C channels."""
 
-    total: NDArray[np.float64]
-    """(N,) score of each reading, finite, >= 0; 0 where there is nothing to say."""
-    by_channel: NDArray[np.float64]
-    """(N, C) what each channel adds to it, finite, >= 0; 0 where the channel was not reported."""
+    @property
+    def total(self) -> NDArray[np.float64]:
+        """(N,) score of each reading, finite, >= 0; 0 where there is nothing to say."""
+        ...
+
+    @property
+    def by_channel(self) -> NDArray[np.float64]:
+        """(N, C) what each channel adds to it, finite, >= 0; 0 where the channel was not reported."""
+        ...
 
     def finding(self, row: int, channel: int) -> Finding | None:
         """Why `by_channel[row, channel]` is what it is; None where it is 0."""
