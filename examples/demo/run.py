@@ -84,7 +84,7 @@ class Demo:
         self._hub = Hub(f"http://127.0.0.1:{web_port}", self._folder / "hub" / "api-token")
         hub.wait_until(lambda: listens(web_port) and self._hub.ready(), "answers", START_SECONDS)
         trace = self._folder / "trace.jsonl"
-        agent = Child(
+        self._agent = agent = Child(
             "the agent",
             _program("vedette-agent", "run", "--config", self._agent_toml, "--trace", trace),
             self._folder / "agent.log",
@@ -94,7 +94,8 @@ class Demo:
         self._children = (broker.child, hub, agent)
         self._fates = Fates(trace)
         span = LONGEST_PAST if self._seconds is None else self._seconds * READINGS_PER_SECOND * INTERVAL
-        self._plant = Plant(time.time() - min(span, LONGEST_PAST) - INTERVAL)
+        # from midnight on: what happens does not depend on the time of day at which the demo is started
+        self._plant = Plant((time.time() - min(span, LONGEST_PAST)) // DAY * DAY)
         self._publisher = Publisher(self._plant, broker.port)
         stack.callback(self._publisher.close)
         self._now = Snapshot(
@@ -226,9 +227,12 @@ class Demo:
             f"reading {sequence} of {device} was scored twice" for device, sequence in self._fates.scored_twice[:5]
         ]
         if raised != stored:
-            problems.append(f"the agent raised {len(raised or ())} alerts, the hub has {len(stored)} others or fewer")
+            both = len(stored & (raised or set()))
+            problems.append(f"the agent raised {len(raised or ())} alerts, the hub has {len(stored)}, in common {both}")
         if not stored and self._seconds is not None:
             problems.append("no alert reached the hub")
+        if (code := self._agent.stop()) != 0:
+            problems.append(f"the agent ended with code {code}; {self._agent.last_words()}")
         if not complete and not problems:
             problems.append("not everything had arrived in time")
         self._view.close()
