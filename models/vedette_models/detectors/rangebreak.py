@@ -47,7 +47,7 @@ class RangeBreak:
     >>> values[350] = 3.0
     >>> scores = detector.score(ReadingBatch.of([0] * 400, 60.0 * np.arange(400), values))
     >>> int(scores.total.argmax()), scores.finding(350, 0).aspect
-    (350, 'average change over the last 12 readings')
+    (350, 'value')
     """
 
     name = "rangebreak"
