@@ -77,6 +77,21 @@ def test_devices_do_not_touch_each_other(make: Callable[[int, int], Detector], s
 
 
 @detectors
+def test_a_series_alone_in_its_batch_scores_as_among_others(make: Callable[[int, int], Detector]) -> None:
+    batch = stream(1_500, seed=4, missing=0)
+    single = ReadingBatch.of(batch.device, batch.time, batch.values[:, :1])
+    rows, alone, among = np.arange(DEVICES), make(1, DEVICES), make(1, DEVICES)
+    for first in range(0, 1_500, DEVICES):
+        piece = slice(first, first + DEVICES)
+        together = among.score(ReadingBatch.of(rows, single.time[piece], single.values[piece])).by_channel
+        for row in rows:
+            one = ReadingBatch.of([row], single.time[first + row : first + row + 1], single.values[[first + row]])
+            assert np.array_equal(alone.score(one).by_channel[0], together[row])
+    same, other = alone.state(), among.state()
+    assert all(np.array_equal(same[name], other[name], equal_nan=True) for name in same)
+
+
+@detectors
 def test_one_reading_at_a_time_gives_the_same_scores(make: Callable[[int, int], Detector]) -> None:
     batch = stream(700, seed=3)
     whole, _ = scored(make(CHANNELS, DEVICES), batch, [])
