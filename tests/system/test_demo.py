@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from pathlib import Path
 
@@ -21,6 +22,19 @@ def test_every_published_reading_is_accounted_for_and_alerts_reach_the_hub(tmp_p
     assert result["lost"] == 0
     assert result["alerts_raised"] == result["alerts_stored"] >= 1
     assert result["faults_found"] >= 1
+
+
+def test_a_second_demo_leaves_the_first_one_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    (folder / "agent.toml").write_text("of the first demo")
+    with (folder / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        demo = run("-m", "examples.demo", environment={"DEMO_FOLDER": str(folder)})
+
+    assert demo.returncode == 1
+    assert demo.stderr.startswith(f"demo: another demo runs in {folder}: ")
+    assert (folder / "agent.toml").read_text() == "of the first demo"
 
 
 def test_a_wrong_setting_is_refused_before_anything_starts(tmp_path: Path) -> None:
