@@ -48,7 +48,7 @@ class WindowFeatures:
     def _bind(self) -> None:
         """Point to the arrays as they are now."""
         self._count: NDArray[np.int64] = self._columns.arrays["count"]
-        self._windows = Windows(self._columns.arrays["readings"])
+        self._windows = Windows(self._columns.arrays["readings"], self.width)
 
     @property
     def channels(self) -> int:
