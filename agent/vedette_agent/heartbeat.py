@@ -12,6 +12,7 @@ import msgspec
 
 from vedette_agent import status, systemd
 from vedette_agent.delivery.outbox import OutboxError, Stats
+from vedette_agent.memory import return_freed
 from vedette_agent.mqtt.transport import NotConnected
 from vedette_models import messages, topics
 from vedette_models.messages import Status
@@ -60,9 +61,14 @@ class Heartbeat:
 
     async def run(self) -> None:
         """Beat until cancelled."""
+        devices = 0
         while True:
             self._changed.clear()
-            await self.say(await self.status())
+            now = await self.status()
+            await self.say(now)
+            if now.devices > devices:  # their state has grown, and left what it was behind
+                devices = now.devices
+                return_freed()
             try:
                 async with asyncio.timeout(self._config.gateway.heartbeat):
                     await self._changed.wait()

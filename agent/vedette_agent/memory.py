@@ -12,8 +12,9 @@ THRESHOLD_BYTES = 1024 * 1024
 def return_freed() -> None:
     """Give freed memory back to the system, now and later; no effect where the C library is another.
 
-    Reading the configuration leaves a heap of holes behind. State arrays are replaced as devices arrive: left alone,
-    glibc raises its threshold with every large block freed (mallopt(3), M_MMAP_THRESHOLD) and keeps their holes too.
+    Reading the configuration leaves holes behind, and so do state arrays, replaced as devices arrive. Left alone,
+    glibc raises its threshold with every large block freed (mallopt(3), M_MMAP_THRESHOLD) and keeps the holes of all
+    earlier sizes.
     """
     gc.collect()
     try:
