@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks.load import Load, Publisher
 from tests.brokers import Mosquitto
@@ -78,7 +79,7 @@ class Listener:
 
     def start(self) -> None:
         """Listen in a thread."""
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="listener", protocol=paho.MQTTv5)
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="listener", protocol=paho.MQTTv5)
         self._client.on_message = self._on_message
         self._client.on_connect = lambda client, *_: client.subscribe([(f"vedette/{GATEWAY}/#", 1)])
         self._client.connect("127.0.0.1", self.port)

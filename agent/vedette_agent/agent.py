@@ -159,9 +159,10 @@ class Agent:
 
     async def _read(self) -> None:
         async for batch in self._telemetry:
-            outcome = self._stages.process(batch)
-            if outcome.durable:
-                await self._commit(outcome.effects(batch))
+            async with self._learnt.changing():
+                outcome = self._stages.process(batch)
+                if outcome.durable:
+                    await self._commit(outcome.effects(batch))
             if self._trace:
                 self._trace.write(outcome.lines)
             batch.acknowledge()
@@ -218,8 +219,13 @@ class Agent:
         self._heartbeat.soon()
 
     def _remember_filters(self, filters: Sequence[str]) -> None:
-        remember = self._database(self._outbox.set_filters, list(filters))
-        self._filters_to_remember = asyncio.get_running_loop().create_task(remember, name="filters")
+        async def remember() -> None:
+            try:
+                await self._database(self._outbox.set_filters, list(filters))
+            except OutboxError as error:
+                logger.error("%s; a filter that is removed from the configuration would go on being delivered", error)
+
+        self._filters_to_remember = asyncio.get_running_loop().create_task(remember(), name="filters")
 
     # ------------------------------------------------------ what other processes ask of us
 
@@ -227,27 +233,34 @@ class Agent:
         seen = -1
         while True:
             await asyncio.sleep(ASKED_EVERY)
-            changed = await self._database(self._outbox.changed_elsewhere)
-            if changed == seen:
-                continue
-            seen = changed
-            for request in await self._database(self._outbox.requests):
-                known = request.verb == "forget"
-                answer = await self._forget(request.argument) if known else f"unknown request {request.verb!r}"
-                await self._database(self._outbox.answer, request.id, answer)
-            self._wake()
+            try:
+                changed = await self._database(self._outbox.changed_elsewhere)
+                if changed != seen:
+                    await self._answer_all()
+                    seen = changed
+            except OutboxError as error:
+                logger.error("%s", error)  # asked again the next time
+
+    async def _answer_all(self) -> None:
+        for request in await self._database(self._outbox.requests):
+            known = request.verb == "forget"
+            answer = await self._forget(request.argument) if known else f"unknown request {request.verb!r}"
+            await self._database(self._outbox.answer, request.id, answer)
+        self._wake()
 
     async def _forget(self, device: str) -> str:
         """Free a device's rows and clear its alerts."""
         outcome, found = Outcome(), []
-        for name, watch in self._learnt.watches.items():
-            decided = watch.forget(device, time.time())
-            if decided is not None:
-                outcome.add(name, decided)
-                found.append(name)
+        async with self._learnt.changing():
+            for name, watch in self._learnt.watches.items():
+                decided = watch.forget(device, time.time())
+                if decided is not None:
+                    outcome.add(name, decided)
+                    found.append(name)
+            if found:
+                await self._commit(Effects(outcome.alerts, outcome.states))
         if not found:
             return f"device {device!r} is not known"
         self._device_limit = None
-        await self._commit(Effects(outcome.alerts, outcome.states))
         await self._learnt.save()
         return f"forgot device {device!r} (profile {', '.join(found)}), {len(outcome.alerts)} open alerts cleared"

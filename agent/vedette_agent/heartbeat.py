@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vedette_agent import status, systemd
+from vedette_agent.delivery.outbox import OutboxError, Stats
+from vedette_agent.memory import return_freed
 from vedette_agent.mqtt.transport import NotConnected
 from vedette_models import messages, topics
 from vedette_models.messages import Status
@@ -49,6 +51,8 @@ class Heartbeat:
         self._outbox, self._database, self._telemetry, self._hub = outbox, database, telemetry, hub
         self._more_problems = more_problems
         self._started = time.time()
+        self._box = Stats(0, 0, None, 0, 0)
+        self._box_problem: str | None = None
         self._changed = asyncio.Event()
 
     def soon(self) -> None:
@@ -57,9 +61,14 @@ class Heartbeat:
 
     async def run(self) -> None:
         """Beat until cancelled."""
+        devices = 0
         while True:
             self._changed.clear()
-            await self.say(await self.status())
+            now = await self.status()
+            await self.say(now)
+            if now.devices > devices:  # their state has grown, and left what it was behind
+                devices = now.devices
+                return_freed()
             try:
                 async with asyncio.timeout(self._config.gateway.heartbeat):
                     await self._changed.wait()
@@ -96,7 +105,8 @@ class Heartbeat:
         """The state of everything, now."""
         now = time.time()
         hub, telemetry = self._hub, self._telemetry
-        box = await self._database(self._outbox.stats)
+        await self._look_at_box()
+        box = self._box
         ingest = status.ingest_state(
             connected=telemetry.subscribed,
             last_arrival=telemetry.last_arrival,
@@ -124,12 +134,19 @@ class Heartbeat:
             problems=(*self._connection_problems(), *self._own_problems(ingest, box.rows), *self._more_problems()),
         )
 
+    async def _look_at_box(self) -> None:
+        """How full the box is, or was when it could last be read."""
+        try:
+            self._box, self._box_problem = await self._database(self._outbox.stats), None
+        except OutboxError as error:
+            self._box_problem = str(error)
+
     def _connection_problems(self) -> list[str]:
         connections = [self._telemetry.connection, *([self._hub] if self._hub else [])]
         return [f"{c.name} broker {c.broker.url}: {c.problem}" for c in connections if c.problem]
 
     def _own_problems(self, ingest: str, rows: int) -> list[str]:
-        found = []
+        found = [self._box_problem] if self._box_problem else []
         if ingest == "stalled":
             found.append(
                 f"no message for {self._config.gateway.stalled_after:.0f} s on {', '.join(self._telemetry.filters)}; "

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,7 +15,7 @@ from vedette_agent.reading import checkpoint
 from vedette_agent.reading.decide import AlertState, StateChange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping
     from pathlib import Path
 
     from vedette_agent.reading.effects import AlertStateRow
@@ -31,6 +33,10 @@ class Learnt:
     def __init__(self, state_dir: Path, watches: Mapping[str, ProfileWatch]) -> None:
         self.watches = watches
         self._folder = state_dir / FOLDER
+        self._turn = asyncio.Lock()
+        self._ahead = False
+        self._disk = ThreadPoolExecutor(1, "checkpoint")
+        """One thread, so that two checkpoints never write the same file at once, and the later one stays."""
         self.age: float | None = None
         """Seconds between the oldest checkpoint that `resume` took over and now; None: all started fresh."""
 
@@ -70,6 +76,18 @@ class Learnt:
         for name, watch in self.watches.items():
             watch.decider.restore(by_profile.get(name, ()))
 
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator[None]:
+        """While something is learnt and what it caused is committed: one at a time, and no checkpoint in between.
+
+        A checkpoint that knows a reading whose alert was never committed would lose the alert: scored again, the
+        reading is no news.
+        """
+        async with self._turn:
+            self._ahead = True
+            yield
+            self._ahead = False  # not when it failed or was cancelled
+
     async def keep(self, every: float) -> None:
         """Take a checkpoint every so many seconds, until cancelled."""
         while True:
@@ -79,9 +97,13 @@ class Learnt:
     async def save(self) -> None:
         """Take a checkpoint of every profile; a disk that refuses is said, and the old checkpoint stays."""
         for name, watch in self.watches.items():
-            taken = watch.checkpoint(time.time())
+            async with self._turn:
+                if self._ahead:
+                    logger.warning("no checkpoint of what is not committed; a restart resumes from the one before")
+                    return
+                taken = watch.checkpoint(time.time())
             path = checkpoint.path_of(self._folder, name)
             try:
-                await asyncio.to_thread(checkpoint.save, path, taken)
+                await asyncio.get_running_loop().run_in_executor(self._disk, checkpoint.save, path, taken)
             except OSError as error:
                 logger.error("%s: %s; a restart would resume from an older state", path, error)

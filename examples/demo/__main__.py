@@ -35,7 +35,7 @@ def main() -> int:
     try:
         seconds = seconds_of(wanted)
     except ValueError:
-        print(f'DEMO_SECONDS="{wanted}" must be a number of seconds above 0, at most 86400', file=sys.stderr)
+        print(f'demo: DEMO_SECONDS="{wanted}" must be a number of seconds above 0, at most 86400', file=sys.stderr)
         return 2
     folder = Path(os.environ.get("DEMO_FOLDER") or FOLDER)
     try:

@@ -103,15 +103,15 @@ class Child:
                 raise ChildError(f"{self.name}: {what} not within {seconds:.0f} s; {self.last_words()}")
             time.sleep(0.05)
 
-    def stop(self) -> None:
-        """End it as a service manager does, and wait; kill it if it does not follow."""
+    def stop(self) -> int:
+        """End it as a service manager does, and wait; kill it if it does not follow. Returns its exit code."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
                 self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                self._process.wait()
+        return self._process.wait()
 
 
 def listens(port: int) -> bool:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from examples.demo import broker as brokers
 from examples.demo import configuration
 from examples.demo.accounting import Fates, Result
-from examples.demo.children import Child, free_port, listens
+from examples.demo.children import Child, ChildError, free_port, listens
 from examples.demo.devices import DAY, INTERVAL
 from examples.demo.findings import judge
 from examples.demo.hub_alerts import Hub, HubAlert, HubError
@@ -26,6 +27,7 @@ from vedette_agent import status
 from vedette_models.messages import MessageError, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 LOOK_EVERY = 0.5
@@ -58,9 +60,8 @@ class Demo:
         """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._stop)
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True)
         with ExitStack() as stack:
+            stack.enter_context(_emptied(self._folder))
             self._start(stack)
             self._view = stack.enter_context(closing(open_view()))
             self._publish()
@@ -84,7 +85,7 @@ class Demo:
         self._hub = Hub(f"http://127.0.0.1:{web_port}", self._folder / "hub" / "api-token")
         hub.wait_until(lambda: listens(web_port) and self._hub.ready(), "answers", START_SECONDS)
         trace = self._folder / "trace.jsonl"
-        agent = Child(
+        self._agent = agent = Child(
             "the agent",
             _program("vedette-agent", "run", "--config", self._agent_toml, "--trace", trace),
             self._folder / "agent.log",
@@ -94,7 +95,8 @@ class Demo:
         self._children = (broker.child, hub, agent)
         self._fates = Fates(trace)
         span = LONGEST_PAST if self._seconds is None else self._seconds * READINGS_PER_SECOND * INTERVAL
-        self._plant = Plant(time.time() - min(span, LONGEST_PAST) - INTERVAL)
+        # from midnight on: what happens does not depend on the time of day at which the demo is started
+        self._plant = Plant((time.time() - min(span, LONGEST_PAST)) // DAY * DAY)
         self._publisher = Publisher(self._plant, broker.port)
         stack.callback(self._publisher.close)
         self._now = Snapshot(
@@ -226,9 +228,12 @@ class Demo:
             f"reading {sequence} of {device} was scored twice" for device, sequence in self._fates.scored_twice[:5]
         ]
         if raised != stored:
-            problems.append(f"the agent raised {len(raised or ())} alerts, the hub has {len(stored)} others or fewer")
+            both = len(stored & (raised or set()))
+            problems.append(f"the agent raised {len(raised or ())} alerts, the hub has {len(stored)}, in common {both}")
         if not stored and self._seconds is not None:
             problems.append("no alert reached the hub")
+        if (code := self._agent.stop()) != 0:
+            problems.append(f"the agent ended with code {code}; {self._agent.last_words()}")
         if not complete and not problems:
             problems.append("not everything had arrived in time")
         self._view.close()
@@ -236,6 +241,28 @@ class Demo:
             print(f"demo: {problem}", file=sys.stderr, flush=True)
         announce(f"demo: {result.as_json()}")
         return 1 if problems else 0
+
+
+@contextmanager
+def _emptied(folder: Path) -> Iterator[None]:
+    """The demo's folder, empty and ours alone.
+
+    Raises:
+        ChildError: another demo uses it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / "lock"
+    with lock.open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ChildError(f"another demo runs in {folder}: end it, or set DEMO_FOLDER to another folder") from None
+        for old in folder.iterdir():
+            if old.is_dir():
+                shutil.rmtree(old)
+            elif old != lock:
+                old.unlink()
+        yield
 
 
 def _program(name: str, *arguments: object) -> list[str]:

@@ -101,27 +101,29 @@ class Page:
 
     def show(self, now: Snapshot) -> None:
         """Draw the page."""
-        room = max(6, self._console.height - FIXED_LINES - len(now.problems))
-        faults = min(len(now.findings), room // 2)
-        self._live.update(
-            Group(
-                _headline(now),
-                Text(),
-                _figures(now),
-                Text(),
-                _faults(now, faults),
-                Text(),
-                _alerts(now, room - faults, self._console.width),
-                *(Text(f"problem: {problem}", style="yellow") for problem in now.problems),
-                Text(),
-                Text(f"{now.phase}; {_end(now)}", style="dim", no_wrap=True, overflow="ellipsis"),
-            ),
-            refresh=True,
-        )
+        self._live.update(page(now, self._console.width, self._console.height), refresh=True)
 
     def close(self) -> None:
         """Stop drawing."""
         self._live.stop()
+
+
+def page(now: Snapshot, width: int, height: int) -> Group:
+    """Everything, on so many columns and lines."""
+    room = max(6, height - FIXED_LINES - len(now.problems))
+    faults = min(len(now.findings), room // 2)
+    return Group(
+        _headline(now),
+        Text(),
+        _figures(now),
+        Text(),
+        _faults(now, faults),
+        Text(),
+        _alerts(now, room - faults, width),
+        *(Text(f"problem: {problem}", style="yellow", no_wrap=True, overflow="ellipsis") for problem in now.problems),
+        Text(),
+        Text(f"{now.phase}; {_end(now)}", style="dim", no_wrap=True, overflow="ellipsis"),
+    )
 
 
 def _end(now: Snapshot) -> str:
@@ -129,37 +131,31 @@ def _end(now: Snapshot) -> str:
 
 
 def _headline(now: Snapshot) -> Group:
-    what = Table.grid(padding=(0, 2))
-    what.add_column(style="dim")
-    what.add_column(no_wrap=True, overflow="ellipsis")
-    what.add_row("console", Text(now.console_url, style="underline"))
-    what.add_row("sign in", f"with the token in {now.token_file}")
-    title = Text("Vedette", style="bold")
+    title = Text("Vedette", style="bold", no_wrap=True, overflow="ellipsis")
     title.append(f"  {now.devices} simulated devices → {now.broker} → agent → hub", style="not bold")
-    return Group(title, what)
+    table = _grid(2)
+    table.add_row(Text("console", style="dim"), Text(now.console_url, style="underline"))
+    table.add_row(Text("sign in", style="dim"), f"with the token in {now.token_file}")
+    return Group(title, table)
 
 
 def _figures(now: Snapshot) -> Table:
-    table = Table.grid(padding=(0, 2))
-    for _ in range(6):
-        table.add_column(no_wrap=True)
-    table.add_row(
-        Text("readings", style="dim"),
-        f"{now.published:,} published",
-        f"{now.scored:,} scored",
-        Text("plant's clock", style="dim"),
-        f"{clock(now.simulated)} UTC",
-        f"day {int(now.days) + 1}",
-    )
     waiting = "empty" if now.outbox_rows == 0 else f"{now.outbox_rows} rows"
+    table = _grid(2)
+    table.add_row(Text("plant", style="dim"), f"{clock(now.simulated)} UTC, day {int(now.days) + 1}")
+    table.add_row(Text("readings", style="dim"), f"{now.published:,} published, {now.scored:,} scored")
     table.add_row(
         Text("alerts", style="dim"),
-        f"{now.alerts_raised:,} raised",
-        f"{now.alerts_stored:,} at the hub",
-        Text("outbox", style="dim"),
-        waiting,
-        now.hub,
+        f"{now.alerts_raised:,} raised, {now.alerts_stored:,} at the hub; outbox {waiting}, {now.hub}",
     )
+    return table
+
+
+def _grid(columns: int) -> Table:
+    """A table whose last column is cut off at the edge of the terminal."""
+    table = Table.grid(padding=(0, 2))
+    for _ in range(columns):
+        table.add_column(no_wrap=True, overflow="ellipsis")
     return table
 
 
@@ -171,9 +167,7 @@ def _faults(now: Snapshot, count: int) -> Group:
         heading.append(f"  {len(now.findings)}, {found} found{others}", style="not bold dim")
     else:
         heading.append("  none yet: the agent is learning what is usual", style="not bold dim")
-    table = Table.grid(padding=(0, 2))
-    for _ in range(4):
-        table.add_column(no_wrap=True)
+    table = _grid(4)
     for finding in list(now.findings)[::-1][:count]:
         style = {"found": "green", "missed": "yellow", "watching": "dim"}[finding.outcome]
         table.add_row(

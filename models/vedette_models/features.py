@@ -48,7 +48,7 @@ class WindowFeatures:
     def _bind(self) -> None:
         """Point to the arrays as they are now."""
         self._count: NDArray[np.int64] = self._columns.arrays["count"]
-        self._windows = Windows(self._columns.arrays["readings"])
+        self._windows = Windows(self._columns.arrays["readings"], self.width)
 
     @property
     def channels(self) -> int:
@@ -94,7 +94,7 @@ class WindowFeatures:
                 self._count[reported] += 1
                 window = self._windows.last(series, self._count[series])
                 vectors[rows] = _features(window).reshape(len(rows), self.channels, -1)
-        return vectors.reshape(len(vectors), -1)
+        return vectors.reshape(len(vectors), self.channels * len(FEATURES))
 
     def resize(self, devices: int) -> None:
         """Make room for `devices` rows; new rows know nothing.

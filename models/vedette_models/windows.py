@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 class Windows:
     """Sliding windows of `width` readings over the array of a column made by `Windows.column(width)`.
 
-    A ring buffer in which every reading stands twice, `width` apart: so the last `width` readings, oldest first, are
-    always one stretch of memory.
+    The window moves through an array a little longer than itself, and back to its beginning when it reaches the end: so
+    the last `width` readings, oldest first, are always one stretch of memory.
     """
 
-    def __init__(self, array: NDArray[Any]) -> None:
-        self.width = array.shape[1] // 2
+    def __init__(self, array: NDArray[Any], width: int) -> None:
+        self.width = width
+        self._length = array.shape[1]
+        self._starts = self._length - width + 1
+        """Places where the window can begin."""
         self._flat = array.reshape(-1)
         # Every possible stretch as one overlapping item: numpy copies an item faster than a row of numbers.
         self._stretches: NDArray[Any] = np.ndarray(
@@ -30,19 +33,23 @@ class Windows:
     @staticmethod
     def column(width: int) -> Column:
         """The column that holds windows of `width` readings; NaN where no reading has been."""
-        return Column((2 * width,), np.nan)
+        return Column((width + max(1, width // 4),), np.nan)
 
     def last(self, series: NDArray[np.intp], count: NDArray[np.intp]) -> NDArray[np.float64]:
         """(R, width) copies of the windows of `series` (R,), which have had `count` (R,) readings so far."""
-        start = count % self.width
-        start += series * (2 * self.width)
+        start = count % self._starts
+        start += series * self._length
         window: NDArray[np.float64] = self._stretches[start].view(np.float64)
         return window.reshape(len(series), self.width)
 
     def append(self, series: NDArray[np.intp], count: NDArray[np.intp], x: NDArray[np.float64]) -> None:
         """Enter the readings `x` (R,) of `series` that had `count` readings before this one; the oldest drops out."""
-        place = count % self.width
-        place += series * (2 * self.width)
-        self._flat[place] = x
-        place += self.width
-        self._flat[place] = x
+        start = (count + 1) % self._starts
+        back = np.flatnonzero(start == 0)
+        if len(back):
+            returning = series[back]
+            rows = self._flat.reshape(-1, self._length)
+            rows[returning, : self.width - 1] = rows[returning, self._starts :]
+        start += series * self._length
+        start += self.width - 1
+        self._flat[start] = x

@@ -204,7 +204,7 @@ def test_version_is_printed_without_loading_the_agent() -> None:
     script = (
         "import sys; from vedette_agent.cli import main\n"
         "try: main(['version', '--json'])\n"
-        "except SystemExit: print(sorted({'numpy', 'pydantic', 'paho', 'sqlite_utils'} & set(sys.modules)))"
+        "except SystemExit: print(sorted({'numpy', 'pydantic', 'paho', 'sqlite3'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     version, loaded = result.stdout.splitlines()

@@ -24,9 +24,11 @@ def run(config_path: Path, trace: Path | None) -> None:
     from vedette_agent.agent import Agent
     from vedette_agent.delivery.outbox import OutboxError
     from vedette_agent.logs import configure
+    from vedette_agent.memory import return_freed
 
     config = load_or_exit(config_path)
     configure(config.gateway.log_level, config.gateway.log_format)
+    return_freed()
 
     async def watch() -> None:
         await Agent(config, trace).run()

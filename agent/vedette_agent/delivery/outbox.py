@@ -20,9 +20,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlite_utils import Database
-
-from vedette_agent.delivery.schema import migrations
+from vedette_agent.delivery.schema import TooNewError, migrate
 from vedette_agent.mqtt.message import SettledKey
 from vedette_agent.reading.effects import AlertStateRow, DeadLetterRow, Effects
 from vedette_models import messages, topics
@@ -45,6 +43,7 @@ REPORT_BYTES = 16_384
 """What a report of so many losses takes at most."""
 LOSSES_KEPT = 1_000
 PAGE_BYTES = 4096
+CACHE_KIB = 512
 _LARGEST_SEQUENCE = 2**63 - 1
 """SQLite's largest integer; a receipt may say anything."""
 _RANK: dict[Priority, int] = {name: rank for rank, name in enumerate(PRIORITIES)}
@@ -109,7 +108,10 @@ class Outbox:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA journal_size_limit = {8 * 1024 * 1024}")
             connection.execute(f"PRAGMA max_page_count = {(2 * limits.max_bytes + 64 * 1024 * 1024) // PAGE_BYTES}")
-            migrations.apply(Database(connection))
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            migrate(connection)
+        except TooNewError as error:
+            raise OutboxError(f"{path}: {error}; run the newer agent, or move the file away and start again") from error
         except sqlite3.DatabaseError as error:
             raise OutboxError(f"{path}: cannot open: {error}; {_hint(error)}") from error
         except OSError as error:

@@ -150,12 +150,15 @@ class CodecTransport(asyncio.Protocol):
             if future.cancelled():
                 continue
             packet_id = self._next_packet_id()
-            self._publications[packet_id] = future
-            packets.append(
-                mqtt5.PublishPacket(
+            try:
+                packet = mqtt5.PublishPacket(
                     topic, payload, qos=mqtt5.QoS.AT_LEAST_ONCE, retain=retain, packet_id=packet_id
                 ).write()
-            )
+            except ValueError as error:
+                fail(future, NotConnected(f"{self.broker.url}: cannot publish on {topic!r}: {error}"))
+                continue
+            self._publications[packet_id] = future
+            packets.append(packet)
         if packets:
             self._write(b"".join(packets))
 

@@ -94,6 +94,7 @@ class Stages:
             outcome.dead = decoded.dead
         except Exception:
             logger.exception("a batch of %d messages could not be processed; please report this", len(batch.messages))
+            decoded = None
             outcome.dead = [DeadLetter(i, "internal", "see the agent's log") for i in range(len(batch.messages))]
         if self._traced:
             outcome.lines = self._trace_lines(batch, decoded, outcome.dead)

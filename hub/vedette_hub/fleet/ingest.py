@@ -26,7 +26,7 @@ from vedette_hub.fleet.broker import ArrivalQueue, payload_bytes
 from vedette_hub.fleet.ingest_state import IngestState
 from vedette_hub.store import fleet as fleet_store
 from vedette_hub.store.database import describe, reading
-from vedette_hub.store.retention import prune
+from vedette_hub.store.retention import prune, refresh_statistics
 from vedette_models import topics
 from vedette_models.messages import Receipt, to_bytes
 
@@ -185,6 +185,7 @@ class Ingest:
         while True:
             try:
                 gone = await self._in_thread(prune, self._engine, self._limits)
+                await self._in_thread(refresh_statistics, self._engine)
             except SQLAlchemyError as error:
                 logger.warning("retention: %s", describe(error))
                 gone = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Select, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import Connection, RowMapping, Select, bindparam, func, insert, or_, select, tuple_, update
 
 from vedette_hub.alerts.lifecycle import Acknowledgement, AlertRecord, Label, LabelValue, Resolution
 from vedette_hub.store.database import insert_new
@@ -66,6 +66,8 @@ class AlertFilter:
     acknowledged: bool | None = None
     label: Collection[str] = field(default=())
     """`none` stands for those without a label."""
+    attention: bool | None = None
+    """Whether it is active and nobody has acknowledged it."""
     since: float | None = None
     """Opened at this time or later."""
     until: float | None = None
@@ -192,8 +194,13 @@ def _where(query: Select[Any], chosen: AlertFilter) -> Select[Any]:
         query = query.where(alerts.c.acknowledged.is_(chosen.acknowledged))
     if chosen.label:
         labels = [value for value in chosen.label if value != "none"]
-        matches = alerts.c.label.in_(labels)
-        query = query.where(matches | alerts.c.label.is_(None) if "none" in chosen.label else matches)
+        wanted = [alerts.c.label.in_(labels)] if labels else []
+        if "none" in chosen.label:
+            wanted.append(alerts.c.label.is_(None))
+        query = query.where(or_(*wanted))
+    if chosen.attention is not None:
+        waits = (alerts.c.state == "active") & alerts.c.acknowledged.is_(False)
+        query = query.where(waits if chosen.attention else ~waits)
     if chosen.since is not None:
         query = query.where(alerts.c.opened >= chosen.since)
     if chosen.until is not None:

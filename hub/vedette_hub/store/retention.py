@@ -14,6 +14,7 @@ LEDGERS_PER_CLASS = 1_000
 """Ledgers kept for each gateway and class; rows of an older epoch that came again would be applied again."""
 
 _STEP = 1_000
+_SAMPLE = 400
 
 
 def prune(engine: Engine, limits: LimitsSection) -> dict[str, int]:
@@ -35,6 +36,14 @@ def prune(engine: Engine, limits: LimitsSection) -> dict[str, int]:
         gone["ledgers_pruned"] = _prune_ledgers(connection)
         count_up(connection, gone)
     return {name: number for name, number in gone.items() if number}
+
+
+def refresh_statistics(engine: Engine) -> None:
+    """Let SQLite look at samples of its indices, without which it picks poor ones; PostgreSQL does so by itself."""
+    if engine.dialect.name == "sqlite":
+        with writing(engine) as connection:
+            connection.exec_driver_sql(f"PRAGMA analysis_limit = {_SAMPLE}")
+            connection.exec_driver_sql("ANALYZE alerts")
 
 
 def _excess(connection: Connection, table: Table, limit: int) -> int:

@@ -102,8 +102,8 @@ alerts = Table(
     Index(None, "kind", "serial"),
     Index(None, "label", "serial"),
     Index(None, "opened"),
-    Index(None, "severity", "state", "acknowledged", "serial"),
-    Index(None, "state", "acknowledged", "serial"),
+    Index(None, "severity", "serial"),
+    Index(None, "state", "acknowledged", "severity", "serial"),
     # A serial is never given twice, also when the newest alert has been deleted: pages and links rely on it.
     sqlite_autoincrement=True,
 )

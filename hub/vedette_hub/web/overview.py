@@ -32,7 +32,6 @@ class Overview:
     attention_total: int
     recent: list[dict[str, Any]]
     """The newest of the others."""
-    alerts_total: int
     gateways: list[dict[str, Any]]
     """Those that are not well first."""
     gateways_total: int
@@ -48,21 +47,15 @@ class Overview:
 
 def read_overview(engine: Engine, ingest: IngestState, now: float, silent_after: float) -> Overview:
     """Read what the page shows."""
-    waiting = AlertFilter(state=("active",), acknowledged=False)
     with reading(engine) as connection:
         attention: list[dict[str, Any]] = []
         for severity in _WORST_FIRST:
             room = ATTENTION_SHOWN - len(attention)
             if room > 0:
-                chosen = AlertFilter(state=("active",), acknowledged=False, severity=(severity,))
+                chosen = AlertFilter(attention=True, severity=(severity,))
                 attention += [alert_answer(found) for found in alerts.list_alerts(connection, chosen, limit=room)]
-        attention_total = alerts.count_alerts(connection, waiting)
-        newest = alerts.list_alerts(connection, AlertFilter(acknowledged=True), limit=RECENT_SHOWN)
-        newest += alerts.list_alerts(
-            connection, AlertFilter(state=("cleared",), acknowledged=False), limit=RECENT_SHOWN
-        )
-        newest.sort(key=lambda found: found.serial, reverse=True)
-        alerts_total = alerts.count_alerts(connection, AlertFilter())
+        attention_total = alerts.count_alerts(connection, AlertFilter(attention=True))
+        recent = alerts.list_alerts(connection, AlertFilter(attention=False), limit=RECENT_SHOWN)
         found_gateways = fleet.list_gateways(connection, limit=GATEWAYS_SHOWN)
         gateways_total = fleet.count_gateways(connection)
         active = count_active(connection)
@@ -74,8 +67,7 @@ def read_overview(engine: Engine, ingest: IngestState, now: float, silent_after:
     return Overview(
         attention=attention,
         attention_total=attention_total,
-        recent=[alert_answer(found) for found in newest[:RECENT_SHOWN]],
-        alerts_total=alerts_total,
+        recent=[alert_answer(found) for found in recent],
         gateways=gateways,
         gateways_total=gateways_total,
         unreachable=sum(gateway["state"] != "online" for gateway in gateways),

@@ -25,7 +25,7 @@ from vedette_models.columns import Columns
 from vedette_models.detectors import rangebreak_ranges, rangebreak_views
 from vedette_models.detectors.base import Finding, StateError
 from vedette_models.detectors.rangebreak_ranges import AGE, RECORDS, Breaks, Ranges, Records
-from vedette_models.detectors.rangebreak_views import CHUNK, PLAINNESS, RING, VIEWS, Views, describe, hour_of_week
+from vedette_models.detectors.rangebreak_views import CHUNK, PLAINNESS, VIEWS, Views, describe, hour_of_week
 from vedette_models.rounds import rounds
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class RangeBreak:
     >>> values[350] = 3.0
     >>> scores = detector.score(ReadingBatch.of([0] * 400, 60.0 * np.arange(400), values))
     >>> int(scores.total.argmax()), scores.finding(350, 0).aspect
-    (350, 'average change over the last 12 readings')
+    (350, 'value')
     """
 
     name = "rangebreak"
@@ -94,7 +94,7 @@ class RangeBreak:
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Everything learnt, as copies, each (devices, channels, …)."""
-        return self._columns.state(readings=RING, records=self._records.places)
+        return self._columns.state(records=self._records.places)
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Take over what `state` returned, row by row; rows beyond the saved ones stay as they are.
@@ -104,9 +104,7 @@ class RangeBreak:
                 over then.
         """
         state = dict(state)
-        readings, records = state.get("readings"), state.get("records")
-        if readings is not None and readings.ndim == 3:
-            state["readings"] = np.concatenate([readings, readings], axis=2)
+        records = state.get("records")
         if records is not None and records.ndim == 4 and records.shape[2] < RECORDS:
             state["records"] = np.zeros((*records.shape[:2], RECORDS, records.shape[3]), records.dtype)
             state["records"][:, :, : records.shape[2]] = records
@@ -117,7 +115,6 @@ class RangeBreak:
         if (np.asarray(state["week_visits"], np.int64) > 3).any():
             raise StateError('saved array "week_visits" must not exceed 3')
         self._columns.restore(state)
-        self._bind()
         self._bind()  # what is derived from the arrays follows them
 
     def score(self, batch: ReadingBatch) -> RangeBreakScores:

@@ -95,7 +95,7 @@ class Views:
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self._series = len(arrays["readings"])
-        self._windows = Windows(arrays["readings"])
+        self._windows = Windows(arrays["readings"], RING)
         self._pairs = arrays["pair_first"], arrays["pair_second"]
         self._pairs_flat = self._pairs[0].reshape(-1), self._pairs[1].reshape(-1)
         self._week_mean = arrays["week_mean"].reshape(-1)

@@ -38,6 +38,13 @@
     if (focused) (document.getElementById(focused) || overview).focus({ preventScroll: true });
   }
 
+  // The tab says how many alerts wait, also while another one is in front.
+  function refreshTitle() {
+    const section = overview.querySelector("[data-attention]");
+    const waiting = section ? Number(section.dataset.attention) : 0;
+    document.title = (waiting > 0 ? "(" + waiting + ") " : "") + "Vedette hub";
+  }
+
   function connected() {
     lastSuccess = Date.now();
     freshness.classList.remove("is-stale");
@@ -75,6 +82,7 @@
       disconnected();
     }
     refreshTimes();
+    refreshTitle();
     timer = window.setTimeout(refresh, PERIOD);
   }
 
@@ -99,6 +107,7 @@
     if (!document.hidden) refresh();
   });
   refreshTimes();
+  refreshTitle();
   window.setInterval(refreshTimes, 1000);
   timer = window.setTimeout(refresh, PERIOD);
 })();

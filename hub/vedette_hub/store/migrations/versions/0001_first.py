@@ -51,14 +51,12 @@ def upgrade() -> None:
     op.create_index(op.f("ix_alerts_label_serial"), "alerts", ["label", "serial"], unique=False)
     op.create_index(op.f("ix_alerts_opened"), "alerts", ["opened"], unique=False)
     op.create_index(op.f("ix_alerts_profile_serial"), "alerts", ["profile", "serial"], unique=False)
+    op.create_index(op.f("ix_alerts_severity_serial"), "alerts", ["severity", "serial"], unique=False)
     op.create_index(
-        op.f("ix_alerts_severity_state_acknowledged_serial"),
+        op.f("ix_alerts_state_acknowledged_severity_serial"),
         "alerts",
-        ["severity", "state", "acknowledged", "serial"],
+        ["state", "acknowledged", "severity", "serial"],
         unique=False,
-    )
-    op.create_index(
-        op.f("ix_alerts_state_acknowledged_serial"), "alerts", ["state", "acknowledged", "serial"], unique=False
     )
     op.create_table(
         "api_tokens",

@@ -1,0 +1,399 @@
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.agent.alerts import alert, cleared
+from vedette_agent.config.models import OutboxLimits
+from vedette_agent.delivery.outbox import (
+    AlertStateRow,
+    DeadLetterRow,
+    Effects,
+    Outbox,
+    OutboxError,
+)
+from vedette_agent.mqtt.message import SettledKey
+from vedette_models import messages
+from vedette_models.messages import Alert, Committed, Receipt, Report
+
+Open = Callable[..., Outbox]
+
+
+@pytest.fixture
+def open_box(tmp_path: Path) -> Iterator[Open]:
+    """Open the box at tmp_path/agent.db, as often as one likes."""
+    boxes: list[Outbox] = []
+
+    def open_one(to_hub: bool = True, limits: dict[str, Any] | None = None, **options: Any) -> Outbox:
+        boxes.append(Outbox(tmp_path / "agent.db", "gw", OutboxLimits(**(limits or {})), to_hub=to_hub, **options))
+        return boxes[-1]
+
+    yield open_one
+    for box in boxes:
+        box.close()
+
+
+def alerts(count: int, **changes: Any) -> Effects:
+    return Effects(alerts=[alert(device=f"d{i}", **changes) for i in range(count)])
+
+
+def sequences(box: Outbox) -> list[int]:
+    return [row.sequence for row in box.pending_hub(10_000)]
+
+
+def contents(box: Outbox) -> dict[str, int]:
+    tables = ("outbox", "loss", "alert_state", "settled", "history", "dead_letter", "request")
+    return {table: box._scalar(f"SELECT count(*) FROM {table}") for table in tables}
+
+
+EVERYTHING = Effects(
+    alerts=[alert(), cleared()],
+    states=[AlertStateRow("pump", "d1", "anomaly", b"{}")],
+    dead_letters=[DeadLetterRow(1.0, "plant/x", "not_json", "why", b"\xff\x00")],
+    settled=[SettledKey(7, b"digest")],
+)
+
+
+def test_everything_a_batch_caused_is_committed_together(open_box: Open) -> None:
+    box = open_box()
+    box.commit(EVERYTHING, 5.0)
+    again = open_box()
+    assert contents(again) == {
+        "outbox": 2, "loss": 0, "alert_state": 1, "settled": 1, "history": 2, "dead_letter": 1, "request": 0
+    }  # fmt: skip
+    assert again.settled_keys() == [SettledKey(7, b"digest")]
+    assert again.alert_states() == [AlertStateRow("pump", "d1", "anomaly", b"{}")]
+    assert again.history(10) == [cleared(), alert()]
+    assert again.dead_letters(10) == list(EVERYTHING.dead_letters)
+    assert (again.stats().rows, again.stats().oldest) == (2, 5.0)
+    assert [row.topic for row in again.pending_local(10)] == ["vedette/gw/d1/alert/anomaly"] * 2
+
+
+def test_an_empty_state_is_forgotten(open_box: Open) -> None:
+    box = open_box()
+    box.commit(EVERYTHING, 5.0)
+    box.commit(Effects(states=[AlertStateRow("pump", "d1", "anomaly", b"")]), 6.0)
+    assert box.alert_states() == []
+
+
+def test_a_commit_that_fails_in_the_middle_leaves_no_trace(open_box: Open) -> None:
+    box = open_box()
+    box.commit(alerts(2), 1.0)
+    before, numbers = contents(box), (dict(box._next), box._rows, box._bytes, box._number)
+    broken = EVERYTHING._replace(settled=[SettledKey(1, b"x"), SettledKey("no number", b"x")])  # type: ignore[arg-type]  # refused by the strict table
+    with pytest.raises(OutboxError, match="cannot commit a batch"):
+        box.commit(broken, 2.0)
+    assert contents(box) == before
+    assert (dict(box._next), box._rows, box._bytes, box._number) == numbers
+    box.commit(alerts(1), 3.0)
+    assert sequences(box) == [1, 2, 3], "no gap"
+
+
+def test_a_lock_held_for_too_long_is_said_and_harmless(open_box: Open, tmp_path: Path) -> None:
+    box = open_box()
+    box._conn.execute("PRAGMA busy_timeout = 10")
+    with sqlite3.connect(tmp_path / "agent.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for call in (
+            lambda: box.commit(EVERYTHING, 1.0),
+            lambda: box.apply(Receipt((Committed("alerts", "x", 1),))),
+            lambda: box.local_done([1]),
+        ):
+            with pytest.raises(OutboxError, match="locked; another process holds it for too long"):
+                call()
+        other.execute("ROLLBACK")
+    other.close()
+    box.commit(alerts(1), 2.0)
+    assert sequences(box) == [1]
+
+
+def test_a_full_disk_is_said_and_harmless(open_box: Open) -> None:
+    box = open_box()
+    box.commit(alerts(1), 1.0)
+    box._conn.execute(f"PRAGMA max_page_count = {box._scalar('PRAGMA page_count')}")
+    before = contents(box)
+    huge = alerts(200, reason="x" * 500)
+    with pytest.raises(OutboxError, match="full; free space on its disk"):
+        box.commit(huge, 2.0)
+    assert contents(box) == before
+    box._conn.execute("PRAGMA max_page_count = 100000")
+    box.commit(huge, 3.0)
+    assert sequences(box) == list(range(1, 202))
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65_534)  # root may write everywhere
+        with pytest.raises(OutboxError, match="must be able to write its state_dir"):
+            Outbox(tmp_path / "agent.db", "gw", OutboxLimits(), to_hub=True)
+    finally:
+        os.seteuid(user)
+        tmp_path.chmod(0o700)
+
+
+def test_a_folder_that_is_a_file_is_said(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    with pytest.raises(OutboxError, match="must be able to write its state_dir"):
+        Outbox(tmp_path / "state" / "agent.db", "gw", OutboxLimits(), to_hub=True)
+
+
+@pytest.mark.parametrize("damage", ["no database", "pages"])
+def test_a_damaged_file_is_said_with_what_to_do(tmp_path: Path, open_box: Open, damage: str) -> None:
+    path = tmp_path / "agent.db"
+    if damage == "no database":
+        path.write_bytes(b"no database at all" * 1000)
+    else:
+        box = open_box()
+        box.commit(alerts(300), 1.0)
+        box.close()
+        data = bytearray(path.read_bytes())
+        data[100:] = b"\xa5" * (len(data) - 100)
+        path.write_bytes(data)
+    with pytest.raises(OutboxError, match=r"agent\.db: .*if the file is damaged, move it away"):
+        open_box()
+
+
+def test_sequences_have_no_gaps_per_class_and_epoch(open_box: Open) -> None:
+    first, second = open_box(), open_box()  # two processes beside each other
+    for i in range(20):
+        (first, second)[i % 2].commit(alerts(1 + i % 3), float(i))
+    rows = first.pending_hub(1000)
+    for box in (first, second):
+        mine = [row.sequence for row in rows if row.epoch == box.epoch]
+        assert mine == list(range(1, len(mine) + 1))
+    assert first.epoch != second.epoch
+    assert len(rows) == first.stats().rows == second.stats().rows
+
+
+def test_an_epoch_is_new_at_every_opening(open_box: Open) -> None:
+    assert len({open_box().epoch for _ in range(5)}) == 5
+
+
+def test_a_row_leaves_only_when_both_sinks_have_it(open_box: Open) -> None:
+    box = open_box()
+    box.commit(alerts(4), 1.0)
+    ids = [row.id for row in box.pending_local(10)]
+    box.local_done(ids[:2])
+    assert box.stats().rows == 4
+    assert box.apply(Receipt((Committed("alerts", box.epoch, 1, (3,)),))) == 2
+    assert box.stats().rows == 3, "1 is done; 2 lacks the hub, 3 the devices' broker"
+    assert sequences(box) == [2, 4]
+    assert [row.sequence for row in box.pending_local(10)] == [3, 4]
+    box.local_done(ids)
+    assert box.apply(Receipt((Committed("alerts", box.epoch, 4),))) == 2
+    assert (box.stats().rows, box.stats().bytes, contents(box)["outbox"]) == (0, 0, 0)
+
+
+def test_receipts_may_come_in_any_order_twice_or_for_others(open_box: Open) -> None:
+    box = open_box()
+    box.commit(alerts(6), 1.0)
+    mine = box.epoch
+    for committed, newly in [
+        (Committed("alerts", mine, 0, (5,)), 1),
+        (Committed("alerts", mine, 0, (5,)), 0),
+        (Committed("alerts", mine, 3), 3),
+        (Committed("alerts", mine, 2), 0),
+        (Committed("alerts", "another epoch", 99), 0),
+        (Committed("reports", mine, 99), 0),
+        (Committed("alerts", mine, 0, (77,)), 0),
+    ]:
+        assert box.apply(Receipt((committed,))) == newly
+    assert sequences(box) == [4, 6]
+
+
+@pytest.mark.parametrize("number", [-1, 0, 2**63, 10**40, -(10**40)])
+def test_a_receipt_of_absurd_numbers_is_harmless(open_box: Open, number: int) -> None:
+    box = open_box()
+    box.commit(alerts(2), 1.0)
+    box.apply(Receipt((Committed("alerts", "other", number, (number, 10**30)),)))
+    box.apply(Receipt((Committed("alerts", box.epoch, min(number, 0), (number, 2)),)))
+    assert sequences(box) == [1]
+
+
+def test_without_a_hub_nothing_waits_for_it_and_nothing_is_declared_lost(open_box: Open) -> None:
+    box = open_box(to_hub=False, limits={"max_rows": 10})
+    box.commit(alerts(25), 1.0)
+    assert box.pending_hub(100) == []
+    assert box.stats().lost == 0
+    assert box._select("SELECT * FROM loss") == []
+    box.local_done([row.id for row in box.pending_local(100)])
+    assert box.stats().rows == 0
+
+
+def test_reports_go_first_then_the_oldest_alerts(open_box: Open) -> None:
+    box = open_box(limits={"max_rows": 5})
+    box.commit(alerts(7), 1.0)  # 1 and 2 are given up
+    box.declare_losses(2.0)  # the report takes the place of 3, and says so
+    report = box.pending_hub(10)[-1]
+    (loss,) = messages.from_bytes(Report, report.body).losses
+    assert (report.priority, loss.priority, loss.first, loss.last, loss.reason) == (
+        "reports", "alerts", 1, 3, "outbox full"
+    )  # fmt: skip
+    box.commit(alerts(1), 3.0)  # the report goes, its news do not
+    assert [row.priority for row in box.pending_hub(10)] == ["alerts"] * 5
+    assert box.stats().lost == 4
+    box.apply(Receipt((Committed("alerts", box.epoch, 5),)))
+    box.local_done([row.id for row in box.pending_local(10)])
+    box.declare_losses(4.0)
+    losses = messages.from_bytes(Report, box.pending_hub(10)[-1].body).losses
+    assert {(loss.priority, loss.first, loss.last) for loss in losses} == {("alerts", 1, 3), ("reports", 1, 1)}
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 60])
+def test_declaring_losses_in_a_box_full_of_alerts_comes_to_an_end(open_box: Open, rows: int) -> None:
+    box = open_box(limits={"max_rows": rows})
+    box.commit(alerts(3 * rows), 1.0)
+    for _ in range(3):
+        box.declare_losses(2.0)
+    said = [loss for row in box.pending_hub(100) if row.priority == "reports" for loss in
+            messages.from_bytes(Report, row.body).losses]  # fmt: skip
+    assert said
+    assert box.stats().rows <= rows
+
+
+def test_the_bytes_are_bounded_too(open_box: Open) -> None:
+    box = open_box(limits={"max_bytes": 65_536})
+    for i in range(40):
+        box.commit(alerts(5, reason="x" * 1000), float(i))
+    stats = box.stats()
+    assert stats.bytes <= 65_536
+    assert stats.rows + stats.lost == 200
+    assert sequences(box) == list(range(stats.lost + 1, 201))
+
+
+def test_a_storm_does_not_evict_at_every_row(open_box: Open) -> None:
+    box = open_box(limits={"max_rows": 1000})
+    box.commit(alerts(1000), 1.0)
+    box.commit(alerts(1), 1.0)
+    assert box.stats().lost == 20
+
+
+def test_many_scattered_losses_take_several_reports_within_a_messages_size(open_box: Open) -> None:
+    box = open_box(limits={"max_rows": 1000})
+    box.commit(alerts(1000), 1.0)
+    box.local_done([row.id for row in box.pending_local(1000)])
+    box.apply(Receipt((Committed("alerts", box.epoch, 0, tuple(range(2, 700, 2))),)))
+    for _ in range(40):
+        box.commit(alerts(25), 2.0)
+    box.apply(Receipt((Committed("alerts", box.epoch, 0, tuple(range(900, 2000))),)))
+    box.local_done([row.id for row in box.pending_local(5000)])
+    box.declare_losses(3.0)
+    reports = [row for row in box.pending_hub(5000) if row.priority == "reports"]
+    assert len(reports) >= 2
+    assert all(len(row.body) <= messages.MAX_BYTES // 8 for row in reports)
+    said = {n for row in reports for loss in messages.from_bytes(Report, row.body).losses
+            for n in range(loss.first, loss.last + 1)}  # fmt: skip
+    assert len(said) == box.stats().lost
+
+
+def test_history_and_dead_letters_keep_the_newest(open_box: Open) -> None:
+    box = open_box(limits={"history_rows": 3}, dead_letters=2)
+    for i in range(10):
+        letters = [DeadLetterRow(float(i), "t", "not_json", f"{i}-{j}", b"") for j in range(2)]
+        box.commit(Effects(alerts=[alert(score=float(i))], dead_letters=letters), float(i))
+    assert [a.score for a in box.history(100)] == [9.0, 8.0, 7.0]
+    assert [letter.detail for letter in box.dead_letters(100)] == ["9-1", "9-0"]
+
+
+def test_no_history_and_no_dead_letters_may_be_kept(open_box: Open) -> None:
+    box = open_box(limits={"history_rows": 0}, dead_letters=0)
+    box.commit(EVERYTHING, 1.0)
+    assert (box.history(10), box.dead_letters(10)) == ([], [])
+
+
+def test_settled_keys_are_the_newest_by_packet_id(open_box: Open) -> None:
+    box = open_box(settled_keys=5)
+    for i in range(12):
+        box.commit(Effects(settled=[SettledKey(1 + i % 4, str(i).encode()), SettledKey(100 + i, b"x")]), 1.0)
+    keys = box.settled_keys()
+    assert len(keys) <= 5
+    assert keys[-2:] == [SettledKey(4, b"11"), SettledKey(111, b"x")]
+    assert len({key.packet_id for key in keys}) == len(keys)
+
+
+def test_filters_are_remembered(open_box: Open) -> None:
+    box = open_box()
+    assert box.filters() == []
+    box.set_filters(["b", "a"])
+    box.set_filters(["a", "b"])
+    assert sorted(open_box().filters()) == ["a", "b"]
+    box.set_filters(["c"])
+    assert box.filters() == ["c"]
+
+
+def test_another_process_asks_and_gets_its_answer(open_box: Open) -> None:
+    agent, command = open_box(), open_box()
+    seen = agent.changed_elsewhere()
+    first = command.ask("forget", "pump 1", 1.0)
+    assert agent.changed_elsewhere() != seen
+    assert [(r.id, r.verb, r.argument) for r in agent.requests()] == [(first, "forget", "pump 1")]
+    assert command.answer_of(first) is None
+    agent.answer(first, "done")
+    assert command.answer_of(first) == "done"
+    assert agent.requests() == []
+    assert command.answer_of(999) is None
+
+
+def test_old_answers_are_dropped(open_box: Open) -> None:
+    box = open_box()
+    for i in range(250):
+        box.answer(box.ask("forget", str(i), 1.0), "done")
+    assert contents(box)["request"] <= 100
+
+
+def test_what_waits_of_an_epoch_is_told_by_sink(open_box: Open) -> None:
+    box = open_box()
+    box.commit(alerts(3), 1.0)
+    box.local_done([box.pending_local(1)[0].id])
+    assert box.has_rows_of(box.epoch) == (2, 3)
+    assert box.has_rows_of("other") == (0, 0)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from tests.agent.alerts import alert
+from vedette_agent.config.models import OutboxLimits
+from vedette_agent.delivery.outbox import Effects, Outbox
+box = Outbox(Path(sys.argv[1]), "gw", OutboxLimits(), to_hub=True)
+print(box.epoch, flush=True)
+for i in range(10**9):
+    box.commit(Effects(alerts=[alert(device=f"{i}-{j}") for j in range(5)]), 1.0)
+    print(i, flush=True)
+"""
+
+
+def test_a_writer_killed_in_mid_commit_loses_nothing_committed_and_leaves_no_half(
+    open_box: Open, tmp_path: Path
+) -> None:
+    reader = open_box()
+    for enough in (3, 17, 40):
+        command = [sys.executable, "-c", WRITER, str(tmp_path / "agent.db")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]) as process:
+            assert process.stdout is not None
+            epoch = process.stdout.readline().strip()
+            last = -1
+            for line in process.stdout:
+                last = int(line)
+                if last >= enough:
+                    process.send_signal(signal.SIGKILL)
+                    break
+            rest = process.stdout.read().split("\n")
+        last = max([last, *(int(line) for line in rest[:-1] if line)])
+        rows = [row for row in reader.pending_hub(10_000) if row.epoch == epoch]
+        assert [row.sequence for row in rows] == list(range(1, len(rows) + 1))
+        assert len(rows) % 5 == 0, "half a batch"
+        assert last + 1 <= len(rows) // 5 <= last + 2
+        newest = messages.from_bytes(Alert, rows[-1].body)
+        assert newest.device == f"{len(rows) // 5 - 1}-4"
