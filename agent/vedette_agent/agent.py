@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -19,17 +20,24 @@ from vedette_agent.mqtt.transport import Will
 from vedette_agent.reading.decoding.decoder import Decoder
 from vedette_agent.reading.effects import Effects
 from vedette_agent.reading.profile_watch import ProfileWatch
+from vedette_agent.reading.reservoir import Reservoir
 from vedette_agent.reading.stages import Outcome, Stages
 from vedette_agent.reading.telemetry import Telemetry
 from vedette_agent.trace import Trace
-from vedette_models import topics
+from vedette_agent.update.samples import Budget, pack
+from vedette_models import messages, topics
+from vedette_models.messages import Activation, Report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from vedette_agent.config import Config
+    from vedette_agent.delivery.outbox import Request
     from vedette_agent.reading.telemetry import Batch
+    from vedette_agent.update.updater import Updater
+    from vedette_models.artifact import Model
+    from vedette_models.profile import Profile
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +68,9 @@ class Agent:
             settled_keys=2 * config.devices.receive_maximum,
         )
         watches = {
-            name: ProfileWatch(profile, gateway, self._outbox.epoch, config.limits.max_devices)
+            name: ProfileWatch(
+                profile, gateway, self._outbox.epoch, config.limits.max_devices, self._reservoir(profile)
+            )
             for name, profile in config.profiles.items()
         }
         self._learnt = Learnt(config.gateway.state_dir, watches)
@@ -83,7 +93,10 @@ class Agent:
         self._local = LocalAlerts(
             gateway, self._outbox, self._database, self._telemetry.connection, self._learnt.open_alerts
         )
+        self._updater = self._make_updater()
         self._uplink = self._make_uplink()
+        if self._updater and self._uplink:
+            self._updater.attach(self._uplink.connection)
         self._heartbeat = Heartbeat(
             config,
             self.tally,
@@ -93,6 +106,30 @@ class Agent:
             self._telemetry,
             self._uplink.connection if self._uplink else None,
             self._problems,
+            self._updater,
+        )
+
+    def _reservoir(self, profile: Profile) -> Reservoir | None:
+        wanted = self.config.samples
+        if self.config.hub is None or wanted.bytes_per_day == 0:
+            return None
+        return Reservoir(len(profile.channels), wanted.segment, wanted.segments, seed=secrets.randbits(32))
+
+    def _make_updater(self) -> Updater | None:
+        if self.config.hub is None or self.config.models.key_ring is None:
+            return None
+        from vedette_agent.update.model_store import ModelStore
+        from vedette_agent.update.updater import Updater
+        from vedette_models.keys import parse_key_ring
+
+        return Updater(
+            self.config.gateway.id,
+            {name: profile.channel_names for name, profile in self.config.profiles.items()},
+            parse_key_ring(self.config.models.key_ring.read_text()),
+            ModelStore(self.config.gateway.state_dir),
+            self,
+            nonce=secrets.token_hex(16),
+            fetch_timeout=self.config.models.fetch_timeout,
         )
 
     def _make_uplink(self) -> Uplink | None:
@@ -106,6 +143,7 @@ class Agent:
             self._database,
             will=Will(topics.gateway_up(gateway, "status"), status.last_will(gateway)),
             on_connected=lambda: self._heartbeat.soon(),
+            updates=self._updater,
         )
 
     # -------------------------------------------------------------------- life
@@ -133,12 +171,17 @@ class Agent:
         self._stop.set()
 
     async def _work(self) -> None:
+        if self._updater is not None:
+            await self._updater.start()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._telemetry.connection.run(), name="devices connection")
             group.create_task(self._read(), name="read")
             group.create_task(self._local.run(), name="local alerts")
             if self._uplink is not None:
                 group.create_task(self._uplink.run(), name="uplink")
+                group.create_task(self._sample(), name="samples")
+            if self._updater is not None:
+                group.create_task(self._updater.run(), name="updater")
             group.create_task(self._heartbeat.run(), name="heartbeat")
             group.create_task(self._heartbeat.watchdog(), name="watchdog")
             group.create_task(self._learnt.keep(self.config.gateway.checkpoint_every), name="checkpoints")
@@ -201,6 +244,36 @@ class Agent:
             logger.warning("%s", full)
         self._device_limit = full or self._device_limit
 
+    # ------------------------------------------------------------ the way of a model
+
+    async def use(self, profile: str, model: Model | None) -> None:
+        """Run a model from the next batch on: batches are processed whole, and this takes its turn between two."""
+        outcome = Outcome()
+        async with self._learnt.changing():
+            outcome.add(profile, self._learnt.watches[profile].use(model.detector if model else None))
+            if outcome.durable:
+                await self._commit(Effects(outcome.alerts, outcome.states))
+        self._wake()
+        self._heartbeat.soon()
+
+    async def report(self, activations: Sequence[Activation]) -> None:
+        """Hand activations to the outbox; durable when this returns."""
+        await self._commit(Effects(reports=[Report(time.time(), activations=tuple(activations))]))
+        self._wake()
+
+    async def _sample(self) -> None:
+        """Send what the reservoirs hold, as far as the budget goes."""
+        budget = Budget(self.config.samples.bytes_per_day, time.monotonic())
+        while True:
+            await asyncio.sleep(self.config.samples.every)
+            for name, watch in self._learnt.watches.items():
+                segments = watch.reservoir.take() if watch.reservoir else []
+                batches = pack(name, watch.profile.channel_names, segments, time.time())
+                within = [b for b in batches if budget.take(len(messages.to_bytes(b)), time.monotonic())]
+                if within:
+                    await self._commit(Effects(samples=within))
+                    self._wake()
+
     # ------------------------------------------------- what the other parts ask of us
 
     def _problems(self) -> list[str]:
@@ -243,10 +316,19 @@ class Agent:
 
     async def _answer_all(self) -> None:
         for request in await self._database(self._outbox.requests):
-            known = request.verb == "forget"
-            answer = await self._forget(request.argument) if known else f"unknown request {request.verb!r}"
-            await self._database(self._outbox.answer, request.id, answer)
+            await self._database(self._outbox.answer, request.id, await self._answer(request))
         self._wake()
+
+    async def _answer(self, request: Request) -> str:
+        match request.verb:
+            case "forget":
+                return await self._forget(request.argument)
+            case "rollback" if self._updater is not None:
+                return await self._updater.rollback(request.argument)
+            case "rollback":
+                return "there is no [models] key_ring: no models from the hub are run"
+            case _:
+                return f"unknown request {request.verb!r}"
 
     async def _forget(self, device: str) -> str:
         """Free a device's rows and clear its alerts."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vedette_agent.learnt import Learnt
     from vedette_agent.mqtt.connection import Connection
     from vedette_agent.reading.telemetry import Telemetry
+    from vedette_agent.update.updater import Updater
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +47,11 @@ class Heartbeat:
         telemetry: Telemetry,
         hub: Connection | None,
         more_problems: Callable[[], list[str]],
+        updater: Updater | None,
     ) -> None:
         self._config, self._tally, self._learnt = config, tally, learnt
         self._outbox, self._database, self._telemetry, self._hub = outbox, database, telemetry, hub
-        self._more_problems = more_problems
+        self._more_problems, self._updater = more_problems, updater
         self._started = time.time()
         self._box = Stats(0, 0, None, 0, 0)
         self._box_problem: str | None = None
@@ -131,6 +133,9 @@ class Heartbeat:
             lost_rows=box.lost,
             state_age=self._learnt.age,
             counters=self._tally.counters(),
+            models=self._updater.running() if self._updater else {},
+            manifest=self._updater.counter if self._updater else 0,
+            nonce=self._updater.nonce if self._updater else "",
             problems=(*self._connection_problems(), *self._own_problems(ingest, box.rows), *self._more_problems()),
         )
 

@@ -146,15 +146,20 @@ def outbox(config_path: Path, as_json: bool, limit: int) -> None:
 @click.argument("device")
 def forget(config_path: Path, timeout: float, device: str) -> None:
     """Forget DEVICE: its alerts are cleared, what was learnt of it is dropped."""
-    with _outbox(load_or_exit(config_path, outside_service=True)) as box:
-        request = box.ask("forget", device, time.time())
-        answer = _wait(lambda: box.answer_of(request), timeout)
+    answer = ask(load_or_exit(config_path, outside_service=True), "forget", device, timeout)
     if answer is None:
         click.echo(
             f"no answer within {timeout:.0f} s: the agent is not running; it will forget {device!r} when it starts"
         )
         sys.exit(NOT_RUNNING)
     click.echo(answer)
+
+
+def ask(config: Config, verb: str, argument: str, timeout: float) -> object:
+    """Leave a request for the running agent; its answer, or None when none came in time (it then finds it later)."""
+    with _outbox(config) as box:
+        request = box.ask(verb, argument, time.time())
+        return _wait(lambda: box.answer_of(request), timeout)
 
 
 @click.command("test-alert")

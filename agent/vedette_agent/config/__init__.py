@@ -6,7 +6,17 @@ Everything wrong with it is reported together, by file, line and key, as a `Conf
 """
 
 from vedette_agent.config.load import load
-from vedette_agent.config.models import Broker, Config, Gateway, Limits, OutboxLimits, Stream, TimePolicy
+from vedette_agent.config.models import (
+    Broker,
+    Config,
+    Gateway,
+    Limits,
+    Models,
+    OutboxLimits,
+    Samples,
+    Stream,
+    TimePolicy,
+)
 from vedette_agent.config.problems import ConfigError, Problem
 
 __all__ = [
@@ -15,8 +25,10 @@ __all__ = [
     "ConfigError",
     "Gateway",
     "Limits",
+    "Models",
     "OutboxLimits",
     "Problem",
+    "Samples",
     "Stream",
     "TimePolicy",
     "load",

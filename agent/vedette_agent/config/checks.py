@@ -11,7 +11,7 @@ from vedette_models.topics import TopicPattern, encode
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vedette_agent.config.models import Broker
+    from vedette_agent.config.models import Broker, Models
     from vedette_agent.config.problems import Findings
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -63,6 +63,25 @@ def check_streams(streams: Sequence[Any], profiles: Mapping[str, Any], findings:
     for name in profiles:
         if name not in used:
             findings.warn(("profiles", name), "no stream uses this profile")
+
+
+def check_key_ring(models: Models | None, hub: Broker | None, findings: Findings) -> None:
+    """Report a key ring that cannot be used, and one that nobody's models need."""
+    if models is None or models.key_ring is None:
+        return
+    from vedette_models.keys import KeyFileError, parse_key_ring  # costs memory that a gateway without models keeps
+
+    path = ("models", "key_ring")
+    try:
+        parse_key_ring(models.key_ring.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        findings.add(
+            path, f"{models.key_ring}: {getattr(error, 'strerror', None) or error}; vedette-hub enroll prints it"
+        )
+    except KeyFileError as error:
+        findings.add(path, f"{models.key_ring}: {error}; vedette-hub enroll prints it")
+    if hub is None:
+        findings.warn(path, "there is no [hub] that models could come from")
 
 
 def check_brokers(devices: Broker | None, hub: Broker | None, gateway: str | None, findings: Findings) -> None:

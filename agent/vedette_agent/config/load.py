@@ -8,11 +8,21 @@ from typing import TYPE_CHECKING, Any
 import tomli
 from pydantic import SecretStr
 
-from vedette_agent.config.checks import check_brokers, check_streams
+from vedette_agent.config.checks import check_brokers, check_key_ring, check_streams
 from vedette_agent.config.credentials import PASSWORD_KEYS, PasswordReader, check_tls
 from vedette_agent.config.environment import overrides, substitute
 from vedette_agent.config.lines import key_lines
-from vedette_agent.config.models import Broker, Config, Gateway, Limits, OutboxLimits, Stream, TimePolicy
+from vedette_agent.config.models import (
+    Broker,
+    Config,
+    Gateway,
+    Limits,
+    Models,
+    OutboxLimits,
+    Samples,
+    Stream,
+    TimePolicy,
+)
 from vedette_agent.config.problems import ConfigError, Findings, Problem, unknown_key
 from vedette_agent.config.profiles import build_profile
 from vedette_agent.config.tables import validated
@@ -34,12 +44,15 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "time": TimePolicy,
     "limits": Limits,
     "outbox": OutboxLimits,
+    "models": Models,
+    "samples": Samples,
 }
 _KNOWN = (*_SECTIONS, "streams", "profiles")
 _FILES = {
     "gateway": ("state_dir",),
     "devices": ("password_file", "ca_file", "cert_file", "key_file"),
     "hub": ("password_file", "ca_file", "cert_file", "key_file"),
+    "models": ("key_ring",),
 }
 _MISSING = {
     "gateway": 'missing section, add [gateway] with id = "the name of this gateway"',
@@ -99,6 +112,8 @@ def _check(
     time = validated(TimePolicy, ("time",), document.get("time", {}), findings)
     limits = validated(Limits, ("limits",), document.get("limits", {}), findings)
     outbox = validated(OutboxLimits, ("outbox",), document.get("outbox", {}), findings)
+    models = validated(Models, ("models",), document.get("models", {}), findings)
+    samples = validated(Samples, ("samples",), document.get("samples", {}), findings)
 
     profile_tables = document.get("profiles", {})
     if not isinstance(profile_tables, dict):
@@ -115,8 +130,10 @@ def _check(
     check_streams(stream_tables, profile_tables, findings)
     check_brokers(devices, hub, gateway.id if gateway else None, findings)
 
+    check_key_ring(models, hub, findings)
+
     problems = [*findings.problems, *problems]
-    if problems or not (gateway and devices and time and limits and outbox):
+    if problems or not (gateway and devices and time and limits and outbox and models and samples):
         raise ConfigError(problems)
     return Config(
         gateway=gateway,
@@ -125,6 +142,8 @@ def _check(
         time=time,
         limits=limits,
         outbox=outbox,
+        models=models,
+        samples=samples,
         streams=tuple(stream for stream in streams if stream is not None),
         profiles={name: profile for name, profile in profiles.items() if profile is not None},
         source=path,

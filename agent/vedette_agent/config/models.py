@@ -165,6 +165,28 @@ class OutboxLimits(_Table):
     """Delivered alerts that are kept for people to look at."""
 
 
+class Models(_Table):
+    """[models]: models that the hub has trained and signed."""
+
+    key_ring: FilePath | None = None
+    """Public keys of the hub, one a line; without it no model from the hub is run."""
+    fetch_timeout: Annotated[Seconds, Field(gt=0, le=DAY)] = 30.0
+    """Seconds to wait for a model's artefact until the hub is told that it is missing."""
+
+
+class Samples(_Table):
+    """[samples]: readings for the hub to train with, sent when nothing else waits."""
+
+    every: Annotated[Seconds, Field(gt=0)] = 600.0
+    """Seconds between two samples."""
+    bytes_per_day: Annotated[Bytes, Field(ge=0)] = 4 * 2**20
+    """What they may cost on the way to the hub; 0 sends none."""
+    segment: Annotated[Whole, Field(ge=2, le=1_000)] = 32
+    """Consecutive readings of a device that are kept together."""
+    segments: Annotated[Whole, Field(ge=1, le=10_000)] = 64
+    """Segments kept per profile until they are sent, chosen at random among all."""
+
+
 def _topic(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f'must be text such as "plant/{{device}}/telemetry", got {describe(value)}')  # noqa: TRY004 (pydantic collects ValueError)
@@ -207,6 +229,8 @@ class Config(_Table):
     time: TimePolicy = TimePolicy()
     limits: Limits = Limits()
     outbox: OutboxLimits = OutboxLimits()
+    models: Models = Models()
+    samples: Samples = Samples()
     streams: Annotated[tuple[Stream, ...], Field(min_length=1)]
     profiles: dict[str, Profile]
     source: Path

@@ -28,6 +28,8 @@ def effective(config: Config) -> dict[str, Any]:
         "time": {**config.time.model_dump(), "max_age": "none" if config.time.max_age is None else config.time.max_age},
         "limits": config.limits.model_dump(),
         "outbox": config.outbox.model_dump(),
+        "models": _plain(config.models.model_dump()),
+        "samples": config.samples.model_dump(),
         "streams": [stream.model_dump() for stream in config.streams],
         "profiles": {
             name: {

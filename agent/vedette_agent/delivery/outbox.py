@@ -166,6 +166,10 @@ class Outbox:
                     effects.dead_letters,
                 )
                 self._trim("dead_letter", self._dead_letters)
+            for report in effects.reports:
+                self._append("reports", messages.to_bytes(report), now)
+            for samples in effects.samples:
+                self._append("samples", messages.to_bytes(samples), now)
             self._remember(effects.settled)
 
     def _append(self, priority: Priority, body: bytes, now: float, *, topic: str | None = None) -> int:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -41,6 +41,19 @@ RECEIPTS_WAITING = 1_000
 """Receipts kept until they are applied; what is dropped comes again after a resend."""
 
 
+class Updates(Protocol):
+    """Who else listens on the hub's connection."""
+
+    def topics(self) -> list[str]:
+        """What to subscribe to at every connect."""
+
+    def connected(self) -> None:
+        """The hub's broker has granted that."""
+
+    def received(self, topic: str, payload: bytes) -> bool:
+        """A message: True if it was for them."""
+
+
 def deliveries(rows: Sequence[PendingRow]) -> Iterator[tuple[str, Delivery]]:
     """(class, message) pairs that carry these rows in their order, each within the limits of a message."""
     for priority, group in groupby(rows, key=lambda row: row.priority):
@@ -68,11 +81,12 @@ class Uplink:
         *,
         will: Will,
         on_connected: Callable[[], None],
+        updates: Updates | None = None,
     ) -> None:
         self.gateway = gateway
         self.connection = Connection("hub", broker, self, will)
         self._outbox, self._database = outbox, database
-        self._on_connected = on_connected
+        self._on_connected, self._updates = on_connected, updates
         self._wake = asyncio.Event()
         self._sent: dict[int, float] = {}
         """When each row on its way was sent last, by row id."""
@@ -152,12 +166,16 @@ class Uplink:
     async def _subscribe(self) -> None:
         try:
             await self.connection.subscribe([topics.gateway_down(self.gateway, "receipts")])
+            if self._updates is not None:
+                await self.connection.subscribe(self._updates.topics(), retained_always=True)
         except NotConnected as error:
             if self.connection.up:  # refused; when it is gone, it knows better why
                 logger.error("%s", error)
                 self.connection.problem = str(error)
             return
         self._on_connected()
+        if self._updates is not None:
+            self._updates.connected()
         self._wake.set()
 
     def disconnected(self) -> None:
@@ -167,6 +185,8 @@ class Uplink:
         """A receipt."""
         if message.packet_id:
             self.connection.acknowledge([message.packet_id], self.connection.generation)
+        if self._updates is not None and self._updates.received(message.topic, message.payload):
+            return
         try:
             receipt = messages.from_bytes(Receipt, message.payload)
         except MessageError as error:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from vedette_agent.mqtt.message import Message
 
-MAX_PACKET_BYTES = 1024 * 1024
+MAX_PACKET_BYTES = 1024 * 1024 + 64 * 1024
 """What we tell an MQTT 5 broker to keep from us."""
 LINGER_BUSY, LINGER_IDLE = 0.005, 0.050
 LINGER_MESSAGES = 8.0

@@ -287,6 +287,23 @@ class Decider:
         state.tokens -= 1.0
         return True
 
+    def replace_model(self, detector: str) -> Decided:
+        """Clear what a detector holds open that is no longer asked."""
+        events, changes = [], []
+        for (row, kind), state in self._states.items():
+            alert = state.alert
+            if alert is None or alert.detector != detector:
+                continue
+            events.append(self._clear(state, alert, alert.time, "model replaced"))
+            changes.append(self._change(row, kind))
+            self._watch(row)
+        return Decided(events, [], changes, 0)
+
+    def alerting(self, devices: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """(N,) whether an alert of these device rows is open, or held back."""
+        self._make_room()
+        return self._open[devices]
+
     # ---------------------------------------------------------------- devices
 
     def forget(self, device: str, row: int, time: float) -> Decided:

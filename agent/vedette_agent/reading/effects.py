@@ -1,4 +1,4 @@
-"""Effects: what a batch of readings causes that must be durable before it is acknowledged."""
+"""Effects: what one transaction makes durable: what a batch of readings causes, and what the hub is to be told."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vedette_agent.mqtt.message import SettledKey
-    from vedette_models.messages import Alert
+    from vedette_models.messages import Alert, Report, SampleBatch
 
 
 class AlertStateRow(NamedTuple):
@@ -37,3 +37,5 @@ class Effects(NamedTuple):
     states: Sequence[AlertStateRow] = ()
     dead_letters: Sequence[DeadLetterRow] = ()
     settled: Sequence[SettledKey] = ()
+    reports: Sequence[Report] = ()
+    samples: Sequence[SampleBatch] = ()

@@ -68,9 +68,12 @@ def _reason(channel: str, unit: str, finding: Finding, share: float) -> ChannelR
 class Pipeline:
     """The detectors of one profile, and what they have learnt of its devices."""
 
-    def __init__(self, profile: Profile, detectors: Sequence[Detector]) -> None:
+    def __init__(self, profile: Profile, detectors: Sequence[Detector], model: Detector | None = None) -> None:
+        """With the `detectors` that need no hub, and the `model` that came from it."""
         self.profile = profile
-        self.detectors = tuple(detectors)
+        self.own = tuple(detectors)
+        self.model = model
+        self.detectors = self.own if model is None else (*self.own, model)
         self._low = np.array([-np.inf if c.low is None else c.low for c in profile.channels])
         self._high = np.array([np.inf if c.high is None else c.high for c in profile.channels])
 
@@ -86,8 +89,9 @@ class Pipeline:
         return Verdicts(batch, anomaly, impossible, scored)
 
     def _threshold(self, detector: Detector) -> float:
+        """The operator's choice is for our own detectors: a model brings its own scale."""
         chosen = self.profile.decisions.threshold
-        return detector.default_threshold if chosen is None else chosen
+        return detector.default_threshold if chosen is None or detector is self.model else chosen
 
     def make_room(self, devices: int) -> None:
         """Grow by a sixteenth: copied seldom enough, and little memory waits for devices that never come."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from vedette_agent.reading.checkpoint import Checkpoint, CheckpointError
 from vedette_agent.reading.decide import Decided, Decider
 from vedette_agent.reading.devices import DeviceTable
@@ -15,8 +17,11 @@ from vedette_models.detectors.base import StateError
 from vedette_models.detectors.rangebreak import RangeBreak
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
+    from vedette_agent.reading.reservoir import Reservoir
     from vedette_models.detectors.base import Detector
     from vedette_models.profile import Profile
     from vedette_models.readings import ReadingBatch
@@ -35,8 +40,14 @@ class Watched(NamedTuple):
 class ProfileWatch:
     """The devices of one profile."""
 
-    def __init__(self, profile: Profile, gateway: str, epoch: str, max_devices: int) -> None:
+    def __init__(
+        self, profile: Profile, gateway: str, epoch: str, max_devices: int, reservoir: Reservoir | None = None
+    ) -> None:
+        """With a `reservoir` where readings to train with are wanted."""
         self.profile, self._gateway, self._epoch = profile, gateway, epoch
+        self.reservoir = reservoir
+        self._resumable: Mapping[str, Mapping[str, NDArray[np.generic]]] = {}
+        """State of detectors in the checkpoint we resumed from, for a model that comes later."""
         self.table = DeviceTable(max_devices)
         self.pipeline = self._new_pipeline()
         self.decider = Decider(profile, gateway, epoch, self.table)
@@ -47,7 +58,30 @@ class ProfileWatch:
     def process(self, batch: ReadingBatch) -> Watched:
         """Judge a batch whose device rows come from `table`, and decide what it raises and clears."""
         verdicts = self.pipeline.judge(batch, self.table.rows)
-        return Watched(verdicts, self.decider.decide(verdicts))
+        decided = self.decider.decide(verdicts)
+        if self.reservoir is not None and len(batch):
+            striking = (verdicts.anomaly >= 1.0) | verdicts.impossible.any(axis=1)
+            self.reservoir.offer(batch, striking | self.decider.alerting(batch.device), self.table.name)
+        return Watched(verdicts, decided)
+
+    def use(self, model: Detector | None) -> Decided:
+        """Run a model from the hub from the next batch on, or none.
+
+        What the model before had seen of each device goes over to the new one where their windows are alike; alerts it
+        holds open are cleared.
+        """
+        before = self.pipeline.model
+        if model is not None:
+            model.resize(self.table.rows)
+            known = self._resumable.get(model.name, {}) if before is None else before.state()
+            try:
+                if known:
+                    model.restore(known)
+            except StateError:
+                model.forget(np.arange(model.devices))  # other windows: it begins with empty ones
+        self._resumable = {}
+        self.pipeline = Pipeline(self.profile, self.pipeline.own, model)
+        return Decided([], [], [], 0) if before is None else self.decider.replace_model(before.name)
 
     def forget(self, device: str, time: float) -> Decided | None:
         """Free a device's row and clear its alerts; None when it is not known."""
@@ -55,6 +89,8 @@ class ProfileWatch:
         if row is None:
             return None
         self.pipeline.forget(row)
+        if self.reservoir is not None:
+            self.reservoir.forget(row, device)
         return self.decider.forget(device, row, time)
 
     def checkpoint(self, now: float) -> Checkpoint:
@@ -92,4 +128,5 @@ class ProfileWatch:
             raise CheckpointError(f"profile {self.profile.name!r}: {error}: learning anew") from error
         self.table = DeviceTable.of(self.table.limit, list(names))
         self.pipeline = pipeline
+        self._resumable = checkpoint.detectors
         self.decider = Decider(self.profile, self._gateway, self._epoch, self.table)

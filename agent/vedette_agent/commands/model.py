@@ -1,0 +1,111 @@
+"""`vedette-agent model`: show what runs, verify a file, go back."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vedette_agent.commands.options import config_option, json_option, load_or_exit
+from vedette_agent.commands.state import NOT_RUNNING, ask
+
+if TYPE_CHECKING:
+    from vedette_agent.update.model_store import Journal, Running
+
+
+@click.group()
+def model() -> None:
+    """Look after the models that the hub has sent."""
+
+
+@model.command()
+@config_option
+@json_option
+def show(config_path: Path, as_json: bool) -> None:
+    """Show which versions run, which ran before, and which were refused."""
+    import msgspec
+
+    from vedette_agent.update.model_store import FOLDER, ModelStore
+
+    config = load_or_exit(config_path, outside_service=True)
+    if not (config.gateway.state_dir / FOLDER).is_dir():
+        click.echo("{}" if as_json else "no model from the hub has come to this gateway yet")
+        return
+    journal = ModelStore(config.gateway.state_dir).journal
+    if as_json:
+        click.echo(json.dumps(msgspec.to_builtins(journal)))
+        return
+    _print(journal)
+
+
+def _print(journal: Journal) -> None:
+    counter = "lost: waiting for the hub to answer our nonce" if journal.counter is None else str(journal.counter)
+    click.echo(f"manifest {counter}")
+    for profile in sorted({*journal.ordered, *journal.current, *journal.previous}):
+        for name, part in (("runs", journal.current), ("before", journal.previous)):
+            if (running := part.get(profile)) is not None:
+                click.echo(f"{profile}  {name:7} {_describe(running)}")
+        ordered, current = journal.ordered.get(profile), journal.current.get(profile)
+        if ordered is not None and (current is None or current.release.sha256 != ordered.sha256):
+            why = journal.failed.get(ordered.sha256, "under way")
+            click.echo(f"{profile}  ordered version {ordered.version}: {why}")
+
+
+def _describe(running: Running) -> str:
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(running.since))
+    release = running.release
+    return f"version {release.version} of {release.detector}, since {since} UTC, {release.sha256[:12]}"
+
+
+@model.command()
+@json_option
+@click.argument("file", type=click.Path(path_type=Path))
+def verify(as_json: bool, file: Path) -> None:
+    """Check a model's FILE as the gateway would: nothing in it is executed. Exit code 1 when it would be refused."""
+    from vedette_models import artifact
+    from vedette_models.rejection import ArtifactRejected
+
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(artifact.MAX_BYTES + 1)
+    except OSError as error:
+        raise click.ClickException(f"{file}: {error.strerror}") from None
+    try:
+        found = artifact.load(data)
+    except ArtifactRejected as error:
+        answer = {"accepted": False, "reason": error.reason.value, "detail": error.detail}
+        click.echo(json.dumps(answer) if as_json else f"refused: {error}")
+        sys.exit(1)
+    content = found.artifact
+    accepted: dict[str, object] = {
+        "accepted": True,
+        "sha256": found.sha256,
+        "bytes": len(data),
+        "detector": content.detector,
+        "profile": content.profile,
+        "channels": list(content.channels),
+        "samples": content.lineage.samples,
+    }
+    if as_json:
+        click.echo(json.dumps(accepted))
+        return
+    for key, value in accepted.items():
+        click.echo(f"{key:9} {', '.join(value) if isinstance(value, list) else value}")
+
+
+@model.command()
+@config_option
+@click.option("--timeout", default=30.0, show_default=True, help="Seconds to wait for the agent.")
+@click.argument("profile")
+def rollback(config_path: Path, timeout: float, profile: str) -> None:
+    """Run the version of PROFILE's model before the present one, until the hub orders another."""
+    config = load_or_exit(config_path, outside_service=True)
+    answer = ask(config, "rollback", profile, timeout)
+    if answer is None:
+        click.echo(f"no answer within {timeout:.0f} s: the agent is not running; it will go back when it starts")
+        sys.exit(NOT_RUNNING)
+    click.echo(answer)

@@ -1,0 +1,1 @@
+"""The way of a model: from the hub's order to the detector that runs."""
