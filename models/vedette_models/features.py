@@ -94,7 +94,7 @@ class WindowFeatures:
                 self._count[reported] += 1
                 window = self._windows.last(series, self._count[series])
                 vectors[rows] = _features(window).reshape(len(rows), self.channels, -1)
-        return vectors.reshape(len(vectors), -1)
+        return vectors.reshape(len(vectors), self.channels * len(FEATURES))
 
     def resize(self, devices: int) -> None:
         """Make room for `devices` rows; new rows know nothing.
