@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from vedette_hub.command_line import config_option, load_config, reported
+from vedette_hub.commands import gateways, rollout
 from vedette_hub.config import Config
 from vedette_hub.errors import HubError
 from vedette_hub.version import VERSION
@@ -20,6 +21,10 @@ _EXAMPLE = Path(__file__).parent / "hub.toml"
 @click.group()
 def main() -> None:
     """The hub of a Vedette fleet: it takes in alerts, keeps them, and shows them."""
+
+
+for _command in (rollout.push, rollout.rollback, rollout.unload, gateways.enroll, gateways.group, gateways.key):
+    main.add_command(_command)
 
 
 @main.command()

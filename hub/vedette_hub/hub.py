@@ -48,10 +48,10 @@ def web_application(config: Config) -> APIFlask:
     # Imported here: the process that ingests needs neither Flask nor its memory, and is back sooner after a crash.
     from flask_bootstrap import Bootstrap5  # type: ignore[import-untyped]  # it has no types
 
-    from vedette_hub.api import alerts, gateways, health, metrics
+    from vedette_hub.api import alerts, gateways, health, metrics, rollout
     from vedette_hub.api.application import new_application
     from vedette_hub.api.context import Context
-    from vedette_hub.web import console, session
+    from vedette_hub.web import console, model_pages, session
 
     here = Context(config, open_store(config.database_url))
     app = new_application(here)
@@ -60,7 +60,7 @@ def web_application(config: Config) -> APIFlask:
     session.configure(
         app, state.session_key(config.state_dir), hours=config.web.session_hours, secure=config.web.secure_cookies
     )
-    for part in (health, gateways, alerts, metrics, console):
+    for part in (health, gateways, alerts, metrics, rollout, console, model_pages):
         app.register_blueprint(part.blueprint)
     return app
 
@@ -78,7 +78,9 @@ def serve(config: Config) -> None:
     """
     # Imported here: the web server's process never opens MQTT.
     from vedette_hub.fleet import broker
+    from vedette_hub.fleet.enrolment import prepare_signing_key
     from vedette_hub.fleet.ingest import Ingest
+    from vedette_hub.fleet.publisher import Publisher
 
     password = config.broker_password()
     tls = broker.tls_context(config.broker)
@@ -88,9 +90,19 @@ def serve(config: Config) -> None:
         stack.callback(engine.dispose)
         new_token = state.first_token(config.state_dir, engine, time.time())
         state.session_key(config.state_dir)
+        key = prepare_signing_key(config.state_dir, engine)
         listener = stack.enter_context(server.listen(config.web.host, config.web.port))
         _greet(config, listener, new_token=new_token)
-        ingest = Ingest(config.broker, config.limits, engine, config.state_dir, password=password, tls=tls)
+        publisher = Publisher(engine, key)
+        ingest = Ingest(
+            config.broker,
+            config.limits,
+            engine,
+            config.state_dir,
+            password=password,
+            tls=tls,
+            beside=publisher.run,
+        )
         asyncio.run(_Service(config, listener, ingest).run())
 
 

@@ -8,14 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from nacl.signing import SigningKey
 from sqlalchemy import Engine
 
 from vedette_hub.errors import HubError
 from vedette_hub.store import tokens
 from vedette_hub.store.database import reading, writing
+from vedette_models.keys import KeyFileError, parse_signing_key, private_line
 
 TOKEN_FILE = "api-token"  # noqa: S105  # the name of a file
 KEY_FILE = "session-key"
+SIGNING_KEY_FILE = "signing-key"
 FIRST_TOKEN_NAME = "first"  # noqa: S105  # the name of a token
 
 
@@ -62,6 +65,32 @@ def lock(state_dir: Path) -> IO[str]:
 def session_key(state_dir: Path) -> bytes:
     """The key that signs the console's cookies; made at the first start."""
     return _secret(state_dir / KEY_FILE, lambda: os.urandom(32).hex()).encode()
+
+
+def signing_key(state_dir: Path) -> SigningKey:
+    """The key that signs manifests.
+
+    Raises:
+        StateError: it is not there (it is never made in passing: gateways trust the one they were given), or damaged.
+    """
+    path = state_dir / SIGNING_KEY_FILE
+    try:
+        return parse_signing_key(path.read_text())
+    except FileNotFoundError:
+        raise StateError(
+            f"{path}: there is no signing key, so no gateway can be told anything; restore it from a backup. On a new "
+            "hub `vedette-hub serve` makes it; if it is lost for good, see `vedette-hub key new --help`"
+        ) from None
+    except (OSError, UnicodeDecodeError, KeyFileError) as error:
+        raise StateError(f"{path}: {error}; restore it from a backup") from error
+
+
+def new_signing_key(state_dir: Path, remark: str) -> bool:
+    """See to it that there is a signing key; whether it is new."""
+    path = state_dir / SIGNING_KEY_FILE
+    new = not path.exists()
+    _secret(path, lambda: private_line(SigningKey.generate(), remark).rstrip())
+    return new
 
 
 def first_token(state_dir: Path, engine: Engine, now: float) -> bool:

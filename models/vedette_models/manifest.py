@@ -33,7 +33,7 @@ CLOCK_TOLERANCE = 86_400.0
 _SIGNATURE_BYTES = 64
 _T = TypeVar("_T", bound=msgspec.Struct)
 
-Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 _Count = Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNTER)]
 _Time = Annotated[float, msgspec.Meta(ge=0, le=1e12)]

@@ -83,7 +83,7 @@ class _Stream:
         elif -(1 << 31) <= value < 1 << 31:
             self._bytes += struct.pack("<Bi", Op.BININT, value)
         else:
-            length = value.bit_length() // 8 + 1
+            length = (value + (value < 0)).bit_length() // 8 + 1  # the sign takes a bit
             if length > _LONGEST:
                 raise ValueError(f"{value} has more than 64 bits")
             self._bytes += bytes([Op.LONG1, length]) + value.to_bytes(length, "little", signed=True)

@@ -88,6 +88,7 @@ def gateway_answer(gateway: StoredGateway, now: float, silent_after: float) -> d
     state = presence(gateway, now, silent_after)
     return {
         "gateway": gateway.gateway,
+        "group": gateway.group,
         "state": state,
         "online": state == "online",
         "first_seen": gateway.first_seen,

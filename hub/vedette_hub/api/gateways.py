@@ -8,7 +8,9 @@ from apiflask import APIBlueprint, abort
 
 from vedette_hub.api.answers import gateway_answer
 from vedette_hub.api.context import bearer, context
+from vedette_hub.api.rollout_shapes import standing_answer
 from vedette_hub.api.shapes import GatewayOut, GatewayPage, GatewaysOut
+from vedette_hub.fleet.standing import Standing, standings
 from vedette_hub.store import fleet
 from vedette_hub.store.database import reading
 
@@ -25,10 +27,10 @@ def list_gateways(query_data: GatewayPage) -> dict[str, Any]:
     with reading(here.engine) as connection:
         found = fleet.list_gateways(connection, limit=query_data.limit + 1, after=query_data.after)
         total = fleet.count_gateways(connection)
-    page = found[: query_data.limit]
-    silent_after = here.config.hub.silent_after
+        page = found[: query_data.limit]
+        models = standings(connection, page, here.now(), here.config.hub.silent_after)
     return {
-        "gateways": [gateway_answer(gateway, here.now(), silent_after) for gateway in page],
+        "gateways": [_answer(gateway, models) for gateway in page],
         "total": total,
         "next": page[-1].gateway if len(found) > len(page) else None,
     }
@@ -43,6 +45,13 @@ def show_gateway(gateway: str) -> dict[str, Any]:
     here = context()
     with reading(here.engine) as connection:
         found = fleet.find_gateway(connection, gateway)
-    if found is None:
-        abort(404, f"There is no gateway {gateway!r}; GET /api/v1/gateways lists those that have been seen.")
-    return gateway_answer(found, here.now(), here.config.hub.silent_after)
+        if found is None:
+            abort(404, f"There is no gateway {gateway!r}; GET /api/v1/gateways lists those that have been seen.")
+        models = standings(connection, [found], here.now(), here.config.hub.silent_after)
+    return _answer(found, models)
+
+
+def _answer(gateway: fleet.StoredGateway, models: dict[str, list[Standing]]) -> dict[str, Any]:
+    here = context()
+    answer = gateway_answer(gateway, here.now(), here.config.hub.silent_after)
+    return {**answer, "models": [standing_answer(standing) for standing in models[gateway.gateway]]}

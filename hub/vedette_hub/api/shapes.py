@@ -206,10 +206,46 @@ class AlertDetailOut(AlertOut):
     history: list[HistoryItem]
 
 
+class ActivationOut(BaseModel):
+    """What became of a model that a gateway was told to run."""
+
+    version: int
+    sha256: str
+    outcome: str
+    reason: str
+    detail: str
+    counter: int
+    """Of the manifest that ordered it; 0: none did."""
+    time: float
+    at: str | None
+
+
+class GatewayModelOut(BaseModel):
+    """A profile's model on one gateway: what was ordered, what runs, and how far the order has come."""
+
+    profile: str
+    progress: str
+    """`running`, `removed`: done. `queued`, `sent`, `offline`: under way. `refused`, `missing`, `rolled_back`: see
+    `last_activation`. `not ordered here`: it runs a model that this hub never ordered."""
+    ordered: int | None
+    """Version; null: no model."""
+    previous: int | None
+    """Version that a roll back orders."""
+    ordered_by: str
+    ordered_at: str | None
+    running: int | None
+    running_sha256: str
+    counter: int
+    """Of the newest manifest for this gateway."""
+    last_activation: ActivationOut | None
+
+
 class GatewayOut(BaseModel):
     """A gateway as the hub knows it."""
 
     gateway: str
+    group: str
+    """Empty: in none."""
     state: Literal["online", "silent", "offline", "unknown"]
     """`silent`: it says it is online, and has said nothing for longer than `hub.silent_after`."""
     online: bool
@@ -222,6 +258,7 @@ class GatewayOut(BaseModel):
     lost_rows: int
     held_back: int
     problems: list[str]
+    models: list[GatewayModelOut]
     status: dict[str, Any] | None
 
 

@@ -35,6 +35,7 @@ IGNORED_SUBJECTS = frozenset({"live"})
 """Streams for somebody who is watching; nobody is, and they are not worth keeping."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SHA256 = re.compile(r"^(?:[0-9a-f]{64})?\Z")
 
 
 Content = Alert | Report | SampleBatch
@@ -167,6 +168,13 @@ def _report_fault(report: Report) -> str:
             return fault
         if not 1 <= loss.first <= loss.last <= MAX_NUMBER:
             return f"Report: {loss.first} to {loss.last} is no range of sequence numbers"
+    for item in report.activations:
+        if fault := _name_fault("Report: profile", item.profile) or _name_fault("Report: reason", item.reason):
+            return fault
+        if not _SHA256.match(item.sha256):
+            return f"Report: {item.sha256[:NAME_LENGTH]!r} is no SHA-256"
+        if not 0 <= item.version <= MAX_NUMBER or not 0 <= item.counter <= MAX_NUMBER:
+            return f"Report: version {item.version}, counter {item.counter}: must be 0 to {MAX_NUMBER}"
     return ""
 
 

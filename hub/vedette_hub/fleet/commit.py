@@ -17,12 +17,14 @@ from vedette_hub.config import LimitsSection
 from vedette_hub.errors import StoreError
 from vedette_hub.fleet.arrivals import Arrival, RowArrival, StatusArrival, UnparsedArrival, as_unparsed
 from vedette_hub.fleet.ledger import Ledger, LedgerFullError
+from vedette_hub.fleet.rollout import due_after_status
 from vedette_hub.store import alerts as alert_store
 from vedette_hub.store import fleet as fleet_store
+from vedette_hub.store import rollout as rollout_store
 from vedette_hub.store import samples as sample_store
 from vedette_hub.store.database import describe, writing
 from vedette_hub.store.fleet import GatewayNews, LedgerKey
-from vedette_models.messages import Alert, Committed, Receipt, Report, SampleBatch
+from vedette_models.messages import Alert, Committed, Receipt, Report, SampleBatch, Status
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +106,7 @@ class _Batch:
         self._unparsed: list[dict[str, Any]] = []
         self._events: list[tuple[Alert, str]] = []
         self._samples: list[tuple[str, SampleBatch]] = []
+        self._statuses: dict[str, Status] = {}
         self._touched: dict[LedgerKey, set[int]] = defaultdict(set)
         self._outcome = Outcome()
 
@@ -126,6 +129,7 @@ class _Batch:
                 case UnparsedArrival():
                     self._keep_unparsed(arrival)
         self._alerts()
+        self._manifests()
         sampled = sample_store.add_samples(self._connection, self._samples, self._now)
         fleet_store.add_unparsed(self._connection, self._unparsed)
         changed = {key: ledgers[key] for key in self._touched}
@@ -159,6 +163,7 @@ class _Batch:
         news.seen = max(news.seen, self._now if alive else min(status.time, self._now))
         news.online = status.online
         news.status = arrival.raw.decode()
+        self._statuses[arrival.gateway] = status
 
     def _row(self, arrival: RowArrival, ledgers: dict[LedgerKey, Ledger]) -> None:
         key: LedgerKey = (arrival.gateway, arrival.priority, arrival.epoch)
@@ -198,6 +203,9 @@ class _Batch:
             self._news[gateway].lost_rows += lost
             if lost:
                 logger.warning("gateway %r declares %d %s lost: %s", gateway, lost, loss.priority, loss.reason)
+        rollout_store.add_activations(self._connection, gateway, report.activations, report.time, self._now)
+        missing = {item.sha256 for item in report.activations if item.outcome == "missing"}
+        rollout_store.publish_again(self._connection, missing)
         fleet_store.add_report(self._connection, gateway, report, arrival.raw.decode(), self._now)
 
     def _keep_unparsed(self, arrival: RowArrival | UnparsedArrival) -> None:
@@ -216,6 +224,12 @@ class _Batch:
                 "payload": arrival.raw[: self._limits.unparsed_bytes],
             }
         )
+
+    def _manifests(self) -> None:
+        issued = rollout_store.load_manifests(self._connection, self._statuses)
+        due = {name: due_after_status(manifest, self._statuses[name], self._now) for name, manifest in issued.items()}
+        changed = {name: what for name, what in due.items() if what != issued[name].due}
+        rollout_store.mark_manifests(self._connection, changed)
 
     def _alerts(self) -> None:
         keys = {(event.gateway, event.id) for event, _ in self._events}

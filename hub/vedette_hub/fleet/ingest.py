@@ -10,8 +10,9 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -55,6 +56,7 @@ class Ingest:
         password: str | None,
         tls: ssl.SSLContext | None,
         clock: Callable[[], float] = time.time,
+        beside: Callable[[aiomqtt.Client], Coroutine[None, None, None]] | None = None,
     ) -> None:
         self._settings = settings
         self._limits = limits
@@ -63,6 +65,7 @@ class Ingest:
         self._password = password
         self._tls = tls
         self._clock = clock
+        self._beside = beside
         self._queue = ArrivalQueue()
         self._state = IngestState()
         # One thread: the store has one writer, and MQTT's keep-alive goes on while the disk is slow.
@@ -95,7 +98,8 @@ class Ingest:
                     self._say(connected=True, problem="")
                     logger.info("ingest: connected to %s as %s", self._settings.url, broker.client_id(self._settings))
                     await self._publish(client, await self._in_thread(self._standing_receipts))
-                    await self._ingest(client)
+                    async with self._company(client):
+                        await self._ingest(client)
             except (aiomqtt.MqttError, OSError) as error:
                 # A connection that lasted was a good one: begin again with a short wait.
                 if connected_at is not None and time.monotonic() - connected_at > RETRY_LONGEST:
@@ -106,6 +110,19 @@ class Ingest:
                 logger.error("ingest: %s (next try in %.1f s)", problem, wait)
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, RETRY_LONGEST)
+
+    @asynccontextmanager
+    async def _company(self, client: aiomqtt.Client) -> AsyncIterator[None]:
+        """What shares the connection, for as long as it lasts: the broker wants one client for each user."""
+        if self._beside is None:
+            yield
+            return
+        task = asyncio.create_task(self._beside(client), name="beside ingest")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _subscribe(self, client: aiomqtt.Client) -> None:
         granted = await client.subscribe(topics.UP_ALL, qos=1)

@@ -24,6 +24,8 @@ def presence(gateway: StoredGateway, now: float, silent_after: float) -> Presenc
 def problems(gateway: StoredGateway, state: Presence, now: float) -> list[str]:
     """What a person should know about a gateway, one sentence each; empty when all is well."""
     found = list(gateway.status.problems) if gateway.status is not None and state == "online" else []
+    if not gateway.last_seen:
+        found.append("It is enrolled, and has never been heard.")
     if state == "silent":
         minutes = (now - gateway.last_seen) / 60
         found.append(f"It says it is online, but nothing has come for {minutes:.0f} min: is its link to the broker up?")

@@ -18,6 +18,8 @@ RETRY_FIRST, RETRY_LONGEST = 30.0, 3600.0
 TRUSTED_COUNTER = MAX_COUNTER // 2
 """A gateway that reports a counter above this is broken or hostile, and must not use up all counters there are."""
 
+_MAX_NONCE = 128
+
 Due = Literal["", "sign", "publish", "clear"]
 """What is to be done with a manifest or an artefact: nothing; sign it again (then publish it); publish it; clear it."""
 
@@ -115,7 +117,7 @@ def compose(
         expires=now + LIFETIME_SECONDS,
         releases=current,
         previous=previous,
-        nonce=status.nonce if status is not None else "",
+        nonce=_nonce(status),
     )
 
 
@@ -130,11 +132,12 @@ def due_after_status(manifest: IssuedManifest, status: Status, now: float) -> Du
         return manifest.due
     if manifest.counter < status.manifest <= TRUSTED_COUNTER:
         return "sign"
-    if status.manifest == 0 and status.nonce and status.nonce != manifest.nonce:
+    not_echoed = _nonce(status) not in ("", manifest.nonce)
+    if status.manifest == 0 and not_echoed:
         return "sign"
     if manifest.due or manifest.published is None or now < manifest.published + patience(manifest.tries):
         return manifest.due
-    if now >= manifest.expires or (status.nonce and status.nonce != manifest.nonce):
+    if now >= manifest.expires or not_echoed:
         return "sign"
     return "publish"
 
@@ -176,3 +179,8 @@ def progress(
     if last is not None and last.outcome == "rolled_back":
         return "rolled_back"
     return "sent" if online else "offline"
+
+
+def _nonce(status: Status | None) -> str:
+    """The nonce to echo; none when it is longer than a manifest may hold, which no agent's is."""
+    return status.nonce if status is not None and len(status.nonce) <= _MAX_NONCE else ""

@@ -169,14 +169,29 @@ def find_gateway(connection: Connection, name: str) -> StoredGateway | None:
     return None if row is None else _gateway(row)
 
 
+def load_statuses(connection: Connection, names: Collection[str]) -> dict[str, Status]:
+    """The newest status of each of these gateways that has said one."""
+    wanted = list(names)
+    found: dict[str, Status] = {}
+    for start in range(0, len(wanted), _CHUNK):
+        query = select(gateways.c.gateway, gateways.c.status)
+        for row in connection.execute(query.where(gateways.c.gateway.in_(wanted[start : start + _CHUNK]))):
+            if (status := _status(row.status)) is not None:
+                found[row.gateway] = status
+    return found
+
+
 def _gateway(row: RowMapping) -> StoredGateway:
-    status: Status | None = None
-    if row["status"] is not None:
-        try:
-            status = from_bytes(Status, row["status"].encode())
-        except MessageError:
-            status = None  # written by a newer hub; the next status replaces it
-    return StoredGateway(**{**row, "status": status})
+    return StoredGateway(**{**row, "status": _status(row["status"])})
+
+
+def _status(text: str | None) -> Status | None:
+    if text is None:
+        return None
+    try:
+        return from_bytes(Status, text.encode())
+    except MessageError:
+        return None  # written by a newer hub; the next status replaces it
 
 
 def add_report(connection: Connection, gateway: str, report: Report, raw: str, now: float) -> None:

@@ -8,7 +8,7 @@ from vedette_hub.config import LimitsSection
 from vedette_hub.store.database import writing
 from vedette_hub.store.fleet import count_up
 from vedette_hub.store.samples import sample_totals
-from vedette_hub.store.schema import alerts, jobs, ledgers, losses, models, reports, samples, unparsed
+from vedette_hub.store.schema import activations, alerts, jobs, ledgers, losses, models, reports, samples, unparsed
 
 LEDGERS_PER_CLASS = 1_000
 """Ledgers kept for each gateway and class; rows of an older epoch that came again would be applied again."""
@@ -29,6 +29,7 @@ def prune(engine: Engine, limits: LimitsSection) -> dict[str, int]:
         gone["alerts_pruned"] = _prune_alerts(connection, limits.alerts)
         gone["unparsed_pruned"] = _prune_numbered(connection, unparsed, limits.unparsed)
         gone["reports_pruned"] = _prune_numbered(connection, reports, limits.reports)
+        gone["activations_pruned"] = _prune_numbered(connection, activations, limits.reports)
         gone["losses_pruned"] = _prune_losses(connection, limits.reports)
         gone["samples_pruned"] = _prune_samples(connection, limits.samples_mb * 1_000_000)
         gone["models_pruned"] = _prune_models(connection, limits.model_versions)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, delete, func, insert, or_, select, update
 
 from vedette_hub.fleet.rollout import Desired, Due, IssuedManifest, Version
 from vedette_hub.store.database import insert_new
@@ -14,6 +14,21 @@ from vedette_hub.store.schema import activations, artifacts, desired, gateways, 
 from vedette_models.messages import Activation
 
 _CHUNK = 400
+_MANIFEST_WORK: tuple[Due, ...] = ("sign", "publish")
+
+
+@dataclass(frozen=True)
+class WorkDue:
+    """What there is to do at the broker."""
+
+    sign: bool
+    """Manifests are to be signed again."""
+    artifacts: list[str]
+    """Hashes of artefacts to publish."""
+    manifests: bool
+    """Manifests are to be published."""
+    unused: bool
+    """Artefacts are to be cleared."""
 
 
 @dataclass(frozen=True)
@@ -122,12 +137,15 @@ def due_manifests(connection: Connection, due: Due, *, limit: int, after: str = 
     return list(connection.execute(query.order_by(manifests.c.gateway).limit(limit)).scalars())
 
 
-def manifest_bytes(connection: Connection, names: Collection[str]) -> dict[str, tuple[int, bytes]]:
-    """(counter, bytes) of the manifests of these gateways."""
+def ready_manifests(connection: Connection, names: Collection[str]) -> dict[str, tuple[int, bytes]]:
+    """(counter, bytes) of the manifests of these gateways all of whose artefacts the broker has acknowledged."""
+    waiting = or_(artifacts.c.due != "", artifacts.c.published.is_(None))
+    refers = or_(desired.c.sha256 == artifacts.c.sha256, desired.c.previous_sha256 == artifacts.c.sha256)
+    incomplete = select(artifacts.c.sha256).where(desired.c.gateway == manifests.c.gateway, refers, waiting).exists()
     found: dict[str, tuple[int, bytes]] = {}
     for chunk in _chunks(names):
         query = select(manifests.c.gateway, manifests.c.counter, manifests.c.body)
-        for row in connection.execute(query.where(manifests.c.gateway.in_(chunk))):
+        for row in connection.execute(query.where(manifests.c.gateway.in_(chunk), ~incomplete)):
             found[row.gateway] = (row.counter, row.body)
     return found
 
@@ -174,17 +192,12 @@ def publish_again(connection: Connection, hashes: Collection[str]) -> None:
         )
 
 
-def due_artifacts(connection: Connection, due: Due) -> list[str]:
-    """Hashes of the artefacts with which this is to be done."""
-    return list(
-        connection.execute(select(artifacts.c.sha256).where(artifacts.c.due == due).order_by("sha256")).scalars()
-    )
-
-
-def absent_artifacts(connection: Connection) -> set[str]:
-    """Artefacts that the broker has never acknowledged, or is about to be sent again."""
-    waiting = or_(artifacts.c.due == "publish", artifacts.c.published.is_(None))
-    return set(connection.execute(select(artifacts.c.sha256).where(waiting)).scalars())
+def work_due(connection: Connection) -> WorkDue:
+    """What there is to do at the broker."""
+    by_due = {what: bool(due_manifests(connection, what, limit=1)) for what in _MANIFEST_WORK}
+    hashes = connection.execute(select(artifacts.c.sha256).where(artifacts.c.due == "publish").order_by("sha256"))
+    unused = connection.execute(select(artifacts.c.sha256).where(_unused()).limit(1)).first()
+    return WorkDue(by_due["sign"], list(hashes.scalars()), by_due["publish"], unused is not None)
 
 
 def artifact_published(connection: Connection, sha256: str, now: float | None) -> None:
@@ -197,11 +210,8 @@ def artifact_published(connection: Connection, sha256: str, now: float | None) -
 
 def retire_artifacts(connection: Connection) -> list[str]:
     """Mark the artefacts that nobody refers to as to be cleared; all that are to be cleared."""
-    used = select(desired.c.gateway).where(
-        or_(desired.c.sha256 == artifacts.c.sha256, desired.c.previous_sha256 == artifacts.c.sha256)
-    )
-    connection.execute(update(artifacts).where(~used.exists()).values(due="clear"))
-    return due_artifacts(connection, "clear")
+    connection.execute(update(artifacts).where(_unused()).values(due="clear"))
+    return list(connection.execute(select(artifacts.c.sha256).where(artifacts.c.due == "clear")).scalars())
 
 
 def artifact_cleared(connection: Connection, sha256: str) -> None:
@@ -270,6 +280,12 @@ def add_gateway(connection: Connection, gateway: str, now: float) -> bool:
     known = connection.execute(select(gateways.c.gateway).where(gateways.c.gateway == gateway)).first()
     insert_new(connection, gateways, [{"gateway": gateway, "first_seen": now, "last_seen": 0.0}])
     return known is None
+
+
+def _unused() -> ColumnElement[bool]:
+    current = select(desired.c.gateway).where(desired.c.sha256 == artifacts.c.sha256).exists()
+    previous = select(desired.c.gateway).where(desired.c.previous_sha256 == artifacts.c.sha256).exists()
+    return ~current & ~previous
 
 
 def _desired(row: RowMapping) -> StoredDesired:

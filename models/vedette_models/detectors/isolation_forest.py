@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 EXPLAINED = 0.5
 """Score from which channels get their share of it: below, nobody asks, and it would cost the most."""
 MAX_WIDTH = 1024
+_LEAST = 1e-12
+"""What a channel counts at least, so that a score always has a reason."""
 _RANGE = (1.0, 99.0)
 """Percentiles of a feature in training between which it is usual."""
 _PER_CHANNEL = len(FEATURES)
@@ -218,21 +220,24 @@ class IsolationForestScores:
 
     @cached_property
     def by_channel(self) -> NDArray[np.float64]:
-        """(N, C) each channel's share of scores from EXPLAINED on: how far they fall with its training median."""
+        """(N, C) each channel's share of scores from EXPLAINED on; 0 for lower ones.
+
+        A channel counts as far as the score falls when it takes its training median, if something about it is unusual;
+        where nothing is unusual about any channel, their combination is, and all count.
+        """
         shares = np.zeros(self._known.shape)
         row, channel = np.nonzero(self._known & (self.total >= EXPLAINED)[:, None])
         if not len(row):
             return shares
         usual = self._detector.usual
-        own = channel[:, None] * _PER_CHANNEL + np.arange(_PER_CHANNEL)
+        own = _columns(channel)
         without = self._vectors[row]
         values = np.take_along_axis(without, own, axis=1)
         np.put_along_axis(without, own, usual.median[own], axis=1)
-        drop = np.maximum(self.total[row] - self._detector.scale(without), 0.0)
-        shares[row, channel] = drop
-        # Where no channel alone explains the score, how far each is from its usual range decides.
-        undecided = shares[row].max(axis=1) == 0.0
-        shares[row[undecided], channel[undecided]] = 1e-9 + _excess(values, own, usual).max(axis=1)[undecided]
+        drop = np.maximum(self.total[row] - self._detector.scale(without), _LEAST)
+        unusual = np.zeros(self._known.shape, np.bool_)
+        unusual[row, channel] = _unusual(values, own, usual).any(axis=1)
+        shares[row, channel] = np.where(unusual[row, channel] | ~unusual.any(axis=1)[row], drop, 0.0)
         explained = np.unique(row)
         shares[explained] *= (self.total[explained] / shares[explained].sum(axis=1))[:, None]
         return shares
@@ -241,26 +246,30 @@ class IsolationForestScores:
         """Why `by_channel[row, channel]` is what it is; None where it is 0."""
         if self.by_channel[row, channel] == 0.0:
             return None
-        usual, width = self._detector.usual, self._detector.width
-        own = channel * _PER_CHANNEL + np.arange(_PER_CHANNEL)
-        values = self._vectors[row, own]
-        without = np.repeat(self._vectors[row][None, :], _PER_CHANNEL, axis=0)
+        usual, own = self._detector.usual, _columns(np.array([channel]))[0]
+        vector = self._vectors[row]
+        without = np.repeat(vector[None, :], _PER_CHANNEL, axis=0)
         without[np.arange(_PER_CHANNEL), own] = usual.median[own]
         drop = self.total[row] - self._detector.scale(without)
-        unusual = (values < usual.low[own]) | (values > usual.high[own])
-        which = int(np.where(unusual, drop, drop - (2.0 + np.ptp(drop)) * unusual.any()).argmax())
-        value, low, high = (float(part[which]) for part in (values, usual.low[own], usual.high[own]))
+        unusual = _unusual(vector[own], own, usual)
+        alone = bool(unusual.any())
+        which = int(np.where(unusual, drop, -np.inf).argmax() if alone else drop.argmax())
+        value, low, high = (float(part[own[which]]) for part in (vector, usual.low, usual.high))
         if which == _LAST_MINUS_MEAN:
-            mean = float(values[_MEAN])
+            mean = float(vector[own[_MEAN]])
             value, low, high = mean + value, mean + low, mean + high
-        return Finding(_WORDS[FEATURES[which]].format(width), value, low, high)
+        aspect = _WORDS[FEATURES[which]].format(self._detector.width)
+        return Finding(aspect if alone else f"{aspect}, together with the other channels", value, low, high)
 
 
-def _excess(values: NDArray[np.float64], own: NDArray[np.intp], usual: Usual) -> NDArray[np.float64]:
-    """How far values lie outside their usual range, in widths of that range, at most 1e6."""
-    low, high = usual.low[own], usual.high[own]
-    outside = np.maximum(np.maximum(low - values, values - high), 0.0)
-    return np.minimum(outside / (high - low + 1e-12 * (1.0 + np.abs(high))), 1e6)
+def _columns(channel: NDArray[np.intp]) -> NDArray[np.intp]:
+    """(R,) channels -> (R, features of each) their columns of a vector."""
+    return channel[:, None] * _PER_CHANNEL + np.arange(_PER_CHANNEL)
+
+
+def _unusual(values: NDArray[np.float64], columns: NDArray[np.intp], usual: Usual) -> NDArray[np.bool_]:
+    """Which values, standing in these columns of a vector, are outside what was usual in training."""
+    return (values < usual.low[columns]) | (values > usual.high[columns])
 
 
 def _whole(name: str, parameters: Mapping[str, Any]) -> int:

@@ -1,0 +1,150 @@
+"""`vedette-hub enroll`, `group`, `key`: who belongs to the fleet, and whom gateways obey."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vedette_hub.command_line import config_option, load_config, reported
+from vedette_hub.errors import HubError
+
+if TYPE_CHECKING:
+    from vedette_hub.fleet.enrolment import Enrolment
+
+PASSWORD_FILE, KEY_RING_FILE, BROKER_FILE = "hub.password", "keyring", "broker.passwd"
+
+
+@click.command()
+@click.argument("gateway")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the files there too, readable for you only.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@config_option
+@reported
+def enroll(gateway: str, out: Path | None, *, as_json: bool, path: Path | None) -> None:
+    """Make GATEWAY known: a user for the broker, its password (shown this once), and the key ring it needs.
+
+    Enrolling it again makes a new password; the old one counts until the broker has the new line.
+    """
+    from vedette_hub import hub, state
+    from vedette_hub.fleet import enrolment
+
+    config = load_config(path)
+    engine = hub.open_database(config)
+    if enrolment.prepare_signing_key(config.state_dir, engine) is None:
+        raise HubError("a gateway enrolled now could follow no order: see above")
+    made = enrolment.enroll(engine, state.signing_key(config.state_dir), gateway, time.time())
+    if out is not None:
+        _write(out, PASSWORD_FILE, made.password + "\n")
+        _write(out, KEY_RING_FILE, made.key_ring)
+        _write(out, BROKER_FILE, made.password_line + "\n")
+    if as_json:
+        click.echo(json.dumps(asdict(made)))
+        return
+    click.echo(_instructions(made, out))
+
+
+@click.command()
+@click.argument("gateway")
+@click.argument("name", default="")
+@config_option
+@reported
+def group(gateway: str, name: str, path: Path | None) -> None:
+    """Put GATEWAY into the group NAME, which orders can be given to; without NAME, take it out of its group."""
+    from vedette_hub import hub
+    from vedette_hub.fleet import groups
+
+    groups.assign(hub.open_database(load_config(path)), gateway, name)
+    click.echo(
+        f"Gateway {gateway!r} is in group {name!r}." if name else f"Gateway {gateway!r} is in no group.", err=True
+    )
+
+
+@click.group()
+def key() -> None:
+    """The signing key: whom gateways obey."""
+
+
+@key.command("ring")
+@config_option
+@reported
+def show_key_ring(path: Path | None) -> None:
+    """Print the key ring for gateways: the file that `hub.key_ring` in agent.toml names."""
+    from vedette_hub import state
+    from vedette_hub.fleet import enrolment
+
+    click.echo(enrolment.key_ring_text(state.signing_key(load_config(path).state_dir)), nl=False)
+
+
+@key.command("new")
+@click.option("--replace", is_flag=True, help="Also when there is a key; it is kept beside the new one.")
+@config_option
+@reported
+def new_key(*, replace: bool, path: Path | None) -> None:
+    """Make a signing key, because the old one is lost for good or was stolen.
+
+    Gateways go on running what they run, and refuse every new order until their key ring has the new key: copy what
+    `vedette-hub key ring` prints to each of them. Then restart the hub: it signs everything again.
+    """
+    from vedette_hub import state
+    from vedette_hub.fleet import enrolment
+
+    state_dir = load_config(path).state_dir
+    if (state_dir / state.SIGNING_KEY_FILE).exists() and not replace:
+        raise HubError(f"{state_dir / state.SIGNING_KEY_FILE}: there is a signing key; --replace replaces it")
+    state.prepare(state_dir)
+    old = enrolment.replace_signing_key(state_dir)
+    if old is not None:
+        click.echo(f"The old key is kept as {old}.", err=True)
+    click.echo("The key ring that every gateway needs now; then restart the hub:", err=True)
+    click.echo(enrolment.key_ring_text(state.signing_key(state_dir)), nl=False)
+
+
+def _instructions(made: Enrolment, out: Path | None) -> str:
+    where = f" (also in {out})" if out else ""
+    known = "" if made.new else "This gateway was known already; what follows replaces its password.\n\n"
+    access = "".join(f"     {line}\n" for line in made.access_lines.splitlines())
+    ring = "".join(f"     {line}\n" for line in made.key_ring.splitlines())
+    return f"""{known}Gateway {made.gateway!r}: three things to copy{where}. The password is shown this once.
+
+1. At the hub's broker: add this line to /etc/mosquitto/hub.passwd (in place of an older one that begins alike), then
+   `sudo systemctl reload mosquitto`:
+
+     {made.password_line}
+
+   The shipped hub.acl gives this user what it needs. A broker without its patterns wants, in its access list:
+
+{access}
+2. On the gateway, in /etc/vedette/hub.password (owner root, mode 600):
+
+     {made.password}
+
+   and in /etc/vedette/keyring:
+
+{ring}
+3. On the gateway, in agent.toml:
+
+     [gateway]
+     id = {json.dumps(made.gateway, ensure_ascii=False)}
+
+     [hub]
+     url = "mqtts://THIS-HUB:8883"
+     username = {json.dumps(made.username)}
+     password_file = "/etc/vedette/hub.password"
+     key_ring = "/etc/vedette/keyring"
+"""
+
+
+def _write(folder: Path, name: str, text: str) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+    except OSError as error:
+        raise HubError(f"{folder / name}: {error.strerror}") from error
