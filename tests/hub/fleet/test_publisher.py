@@ -326,3 +326,24 @@ def test_a_gateway_that_unloads_says_so(engine: Engine, mosquitto: Mosquitto) ->
         wait_for(lambda: gateway.pending() == 0, "both activations are receipted")
     with reading(engine) as connection:
         assert store.last_activations(connection, ["gw-1"])["gw-1"]["pump"].activation.outcome == "removed"
+
+
+SMALL = "listener {port} 127.0.0.1\nallow_anonymous true\nmessage_size_limit 100000\nuser root\n"
+
+
+def test_an_artefact_that_the_broker_does_not_take_stops_nothing_else(
+    engine: Engine, start_mosquitto: Callable[..., Mosquitto], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vedette_hub.fleet.ingest.RETRY_FIRST", 0.05)
+    mosquitto = start_mosquitto(config=SMALL)
+    data = b"x" * 150_000
+    later = next(each for each in (b"%d" % i for i in range(99)) if sha256(each).digest() > sha256(data).digest())
+    (big, _), (small, _) = add_model(engine, data=data), add_model(engine, data=later)
+    known(engine, "gw-1", "gw-2")
+    push(engine, big, Targets(("gw-2",)))
+    push(engine, small, Targets(("gw-1",)))
+    with hub(engine, mosquitto), UpdatingGateway(mosquitto.port) as gateway:
+        wait_for(lambda: gateway.running() == small, "the other gateway is served")
+        gateway.put(99, alert(1))
+        wait_for(lambda: gateway.pending() == 0, "alerts are taken in")
+    assert manifest_row(engine, "gw-2")["published"] is None
