@@ -23,6 +23,8 @@ from vedette_models.readings import ReadingBatch
 
 AUTOMATIC_OFFSET = -0.5
 """Where scikit-learn draws the line by itself: the average path of a vector that is neither common nor rare."""
+MOST_BEYOND = 0.01
+"""At most this share of the training vectors lies beyond the boundary, however few alerts they would make."""
 GOLDEN_SERIES = 4
 GOLDEN_VALUES = 8_192
 """Readings x channels that an artefact carries as proof, at most."""
@@ -100,7 +102,7 @@ def _medians(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _offset(dataset: Dataset, settings: Settings, scores: NDArray[np.float64]) -> float:
-    """Never inside scikit-learn's own boundary, unless a share was asked for."""
+    """Where the budget of alerts puts the boundary, never inside scikit-learn's own; or where a share asked for does."""
     if settings.contamination is not None:
         return -float(np.quantile(scores, 1.0 - settings.contamination))
     vectors = dataset.vectors
@@ -112,7 +114,7 @@ def _offset(dataset: Dataset, settings: Settings, scores: NDArray[np.float64]) -
     time = times[first[vectors.series[chosen]] + vectors.position[chosen]]
     watched = dataset.device_seconds * len(chosen) / dataset.windows
     limit = boundary(scores, device[vectors.series[chosen]], time, watched, settings.alerts_per_week)
-    return min(AUTOMATIC_OFFSET, -limit)
+    return min(AUTOMATIC_OFFSET, -limit, -float(np.quantile(scores, 1.0 - MOST_BEYOND)))
 
 
 def _tree(tree: Any, columns: NDArray[np.intp]) -> Tree:
