@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from vedette_hub.command_line import config_option, load_config, reported
-from vedette_hub.commands import gateways, rollout
+from vedette_hub.commands import gateways, learning, rollout
 from vedette_hub.config import Config
 from vedette_hub.errors import HubError
 from vedette_hub.version import VERSION
@@ -24,6 +24,8 @@ def main() -> None:
 
 
 for _command in (rollout.push, rollout.rollback, rollout.unload, gateways.enroll, gateways.group, gateways.key):
+    main.add_command(_command)
+for _command in (learning.train, learning.list_models, learning.list_jobs, learning.job):
     main.add_command(_command)
 
 
@@ -124,10 +126,12 @@ def config_group() -> None:
 def check_config(path: Path | None) -> None:
     """Check the configuration in full; exit code 2 when something is wrong."""
     from vedette_hub.fleet.broker import tls_context
+    from vedette_hub.learning.scheduler import cron_trigger
 
     config = load_config(path)
     config.broker_password()
     tls_context(config.broker)
+    cron_trigger(config.learning.schedule)
     click.echo(f"{path or 'defaults'}: the configuration is sound.", err=True)
 
 

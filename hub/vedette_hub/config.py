@@ -106,6 +106,7 @@ class LearningSection(_Section):
     window: Annotated[int, Field(ge=2, le=1024)] = 16
     trees: Annotated[int, Field(ge=1, le=500)] = 100
     samples_per_tree: Annotated[int, Field(ge=2, le=4096)] = 256
+    alerts_per_week: Annotated[float, Field(ge=0, le=1000)] = 0.5
     min_vectors: Annotated[int, Field(ge=50)] = 200
     max_vectors: Annotated[int, Field(ge=1_000, le=5_000_000)] = 200_000
     timeout: Annotated[float, Field(ge=1, le=86_400)] = 3600.0

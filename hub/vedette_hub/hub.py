@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
@@ -48,7 +49,7 @@ def web_application(config: Config) -> APIFlask:
     # Imported here: the process that ingests needs neither Flask nor its memory, and is back sooner after a crash.
     from flask_bootstrap import Bootstrap5  # type: ignore[import-untyped]  # it has no types
 
-    from vedette_hub.api import alerts, gateways, health, metrics, rollout
+    from vedette_hub.api import alerts, gateways, health, jobs, metrics, models, rollout
     from vedette_hub.api.application import new_application
     from vedette_hub.api.context import Context
     from vedette_hub.web import console, model_pages, session
@@ -60,7 +61,7 @@ def web_application(config: Config) -> APIFlask:
     session.configure(
         app, state.session_key(config.state_dir), hours=config.web.session_hours, secure=config.web.secure_cookies
     )
-    for part in (health, gateways, alerts, metrics, rollout, console, model_pages):
+    for part in (health, gateways, alerts, metrics, models, jobs, rollout, console, model_pages):
         app.register_blueprint(part.blueprint)
     return app
 
@@ -81,6 +82,8 @@ def serve(config: Config) -> None:
     from vedette_hub.fleet.enrolment import prepare_signing_key
     from vedette_hub.fleet.ingest import Ingest
     from vedette_hub.fleet.publisher import Publisher
+    from vedette_hub.learning.runner import Runner
+    from vedette_hub.learning.scheduler import Scheduler
 
     password = config.broker_password()
     tls = broker.tls_context(config.broker)
@@ -103,7 +106,8 @@ def serve(config: Config) -> None:
             tls=tls,
             beside=publisher.run,
         )
-        asyncio.run(_Service(config, listener, ingest).run())
+        learning = [Runner(config, engine).run, Scheduler(config.learning, engine).run]
+        asyncio.run(_Service(config, listener, ingest, learning).run())
 
 
 def _greet(config: Config, listener: socket.socket, *, new_token: bool) -> None:
@@ -117,7 +121,14 @@ def _greet(config: Config, listener: socket.socket, *, new_token: bool) -> None:
 class _Service:
     """What runs while the hub serves: ingest here, the web server as a child, and systemd's watchdog."""
 
-    def __init__(self, config: Config, listener: socket.socket, ingest: Ingest) -> None:
+    def __init__(
+        self,
+        config: Config,
+        listener: socket.socket,
+        ingest: Ingest,
+        beside: Sequence[Callable[[], Coroutine[None, None, None]]] = (),
+    ) -> None:
+        self._beside = beside
         self._config = config
         self._listener = listener
         self._ingest = ingest
@@ -132,6 +143,7 @@ class _Service:
                 tasks.create_task(self._ingest.run(), name="ingest"),
                 tasks.create_task(self._keep_web_running(), name="web"),
                 tasks.create_task(self._reassure_systemd(), name="watchdog"),
+                *(tasks.create_task(run()) for run in self._beside),
             ]
             systemd.notify("READY=1")
             await stopping.wait()

@@ -92,7 +92,11 @@ class WindowFeatures:
                 reported = series if complete else series[x == x]
                 self._windows.append(reported, self._count[reported], x if complete else x[x == x])
                 self._count[reported] += 1
-                window = self._windows.last(series, self._count[series])
+                count = self._count[series]
+                if np.maximum.reduce(count) < self.width:
+                    vectors[rows] = np.nan
+                    continue
+                window = self._windows.last(series, count)
                 vectors[rows] = _features(window).reshape(len(rows), self.channels, -1)
         return vectors.reshape(len(vectors), self.channels * len(FEATURES))
 

@@ -42,6 +42,7 @@ MAX_TEXT = 4096
 
 _ZLIB, _PLAIN = 0x78, Op.PROTO
 _LONGEST = 8
+_UINT2, _UINT4, _INT4, _FLOAT8 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<i"), struct.Struct(">d")
 _PLAIN_TYPES = (int, str, type(None))
 """What can be compared without asking an array."""
 _TYPE_STATES = tuple((TYPE_STATE_VERSION, order, None, None, None, -1, -1, 0) for order in ("<", "|"))
@@ -114,6 +115,7 @@ class _Machine:
 
     def __init__(self, stream: bytes) -> None:
         self._stream = memoryview(stream)
+        self._end = len(stream)
         self._position = 0
         self._stack: list[Any] = []
         self._memo: list[Any] = []
@@ -123,11 +125,11 @@ class _Machine:
             Op.PROTO: self._protocol,
             Op.FRAME: lambda: self._skip(8),
             Op.SHORT_BINUNICODE: lambda: self._text(self._byte()),
-            Op.BINUNICODE: lambda: self._text(self._unpack("<I", 4)),
+            Op.BINUNICODE: lambda: self._text(self._unpack(_UINT4)),
             Op.BININT1: lambda: self._push(self._byte()),
-            Op.BININT2: lambda: self._push(self._unpack("<H", 2)),
-            Op.BININT: lambda: self._push(self._unpack("<i", 4)),
-            Op.BINFLOAT: lambda: self._push(self._unpack(">d", 8)),
+            Op.BININT2: lambda: self._push(self._unpack(_UINT2)),
+            Op.BININT: lambda: self._push(self._unpack(_INT4)),
+            Op.BINFLOAT: lambda: self._push(self._unpack(_FLOAT8)),
             Op.LONG1: self._long,
             Op.NONE: lambda: self._push(None),
             Op.NEWTRUE: lambda: self._push(True),
@@ -146,7 +148,7 @@ class _Machine:
             Op.SETITEMS: lambda: self._set_items(self._pop_to_mark()),
             Op.MEMOIZE: lambda: self._memo.append(self._top()),
             Op.BINGET: lambda: self._recall(self._byte()),
-            Op.LONG_BINGET: lambda: self._recall(self._unpack("<I", 4)),
+            Op.LONG_BINGET: lambda: self._recall(self._unpack(_UINT4)),
             Op.STACK_GLOBAL: lambda: self._name(*self._pop(2)),
             Op.NEWOBJ: lambda: self._new_object(*self._pop(2)),
             Op.REDUCE: lambda: self._reduce(*self._pop(2)),
@@ -171,16 +173,14 @@ class _Machine:
 
     def _take(self, count: int) -> memoryview:
         end = self._position + count
-        if end > len(self._stream):
-            raise ArtifactRejected(
-                Rejection.TRUNCATED, f"{count} bytes wanted at byte {self._position} of {len(self._stream)}"
-            )
+        if end > self._end:
+            raise ArtifactRejected(Rejection.TRUNCATED, f"{count} bytes wanted at byte {self._position} of {self._end}")
         taken = self._stream[self._position : end]
         self._position = end
         return taken
 
     def _byte(self) -> int:
-        if self._position == len(self._stream):
+        if self._position == self._end:
             raise ArtifactRejected(Rejection.TRUNCATED, f"it ends after {self._position} bytes")
         byte = self._stream[self._position]
         self._position += 1
@@ -189,8 +189,8 @@ class _Machine:
     def _skip(self, count: int) -> None:
         self._take(count)
 
-    def _unpack(self, form: str, size: int) -> Any:
-        return struct.unpack(form, self._take(size))[0]
+    def _unpack(self, form: struct.Struct) -> Any:
+        return form.unpack(self._take(form.size))[0]
 
     def _protocol(self) -> None:
         if self._position != 1 or self._byte() not in PROTOCOLS:
@@ -260,9 +260,9 @@ class _Machine:
             target[key] = value
 
     def _finished(self) -> Value:
-        if self._position != len(self._stream):
+        if self._position != self._end:
             raise ArtifactRejected(
-                Rejection.TRAILING_DATA, f"{len(self._stream) - self._position} bytes follow the end of the data"
+                Rejection.TRAILING_DATA, f"{self._end - self._position} bytes follow the end of the data"
             )
         if len(self._stack) != 1:
             self._malformed(f"{len(self._stack)} values instead of one")
@@ -330,7 +330,7 @@ class _Machine:
             raise ArtifactRejected(Rejection.BAD_SHAPE, f"a shape is a tuple of at most {MAX_DIMENSIONS} lengths")
         if any(type(length) is not int or not 0 <= length <= MAX_EXPANDED for length in shape):
             raise ArtifactRejected(Rejection.BAD_SHAPE, f"a length is 0 to {MAX_EXPANDED}")
-        left = len(self._stream) - self._position
+        left = self._end - self._position
         if math.prod(shape) * itemsize > left:
             raise ArtifactRejected(Rejection.BAD_SHAPE, f"{shape} elements of {itemsize} bytes, {left} bytes are left")
         return shape

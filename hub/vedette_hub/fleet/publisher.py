@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Concatenate, ParamSpec, TypeVar
 
 import aiomqtt
@@ -30,11 +31,22 @@ POLL_SECONDS = 0.5
 RETRY_FIRST, RETRY_LONGEST = 1.0, 60.0
 PUBLISH_SECONDS = 60.0
 """How long the broker may take to acknowledge; an artefact over a slow line takes a while."""
+BREAK_FIRST, BREAK_LONGEST = 5.0, 600.0
+"""Seconds an artefact that has cost the connection waits; a broker that refuses its size must not cost us ingest."""
 BATCH = 200
 """Manifests on their way at the same time."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class _Break:
+    """An artefact during whose publication the connection ended."""
+
+    until: float
+    """Not to be tried again before this time of the monotonic clock."""
+    wait: float
 
 
 class Publisher:
@@ -44,6 +56,7 @@ class Publisher:
         self._engine = engine
         self._key = key
         self._clock = clock
+        self._broke: dict[str, _Break] = {}
 
     async def run(self, client: aiomqtt.Client) -> None:
         """Publish over this connection until cancelled: at first everything, then what becomes due."""
@@ -74,7 +87,8 @@ class Publisher:
             await asyncio.to_thread(self._sign_again)
             due = await self._read(store.work_due)
         for sha256 in due.artifacts:
-            await self._publish_artifact(client, sha256)
+            if sha256 not in self._broke or self._broke[sha256].until <= time.monotonic():
+                await self._publish_artifact(client, sha256)
         if due.manifests:
             await self._publish_manifests(client)
         # A manifest that is still to come may replace one that refers to these.
@@ -87,7 +101,22 @@ class Publisher:
             logger.error("publisher: artefact %s is not in the registry; what refers to it is held back", sha256)
             await self._write(store.artifact_published, sha256, None)
             return
-        await client.publish(topics.artifact(sha256), data, qos=1, retain=True, timeout=PUBLISH_SECONDS)
+        try:
+            await client.publish(topics.artifact(sha256), data, qos=1, retain=True, timeout=PUBLISH_SECONDS)
+        except (aiomqtt.MqttError, asyncio.CancelledError):
+            last = self._broke.get(sha256)
+            wait = BREAK_FIRST if last is None else min(2 * last.wait, BREAK_LONGEST)
+            self._broke[sha256] = _Break(time.monotonic() + wait, wait)
+            if last is not None:
+                logger.error(
+                    "publisher: the connection ends again while artefact %s is published, %d bytes; does the broker "
+                    "take messages of this size (message_size_limit)? next try in %.0f s",
+                    sha256,
+                    len(data),
+                    wait,
+                )
+            raise
+        self._broke.pop(sha256, None)
         await self._write(store.artifact_published, sha256, self._clock())
         logger.info("publisher: artefact %s published, %d bytes", sha256, len(data))
 
@@ -124,7 +153,11 @@ class Publisher:
     def _sign_again(self) -> None:
         with reading(self._engine) as connection:
             names = store.due_manifests(connection, "sign", limit=BATCH)
-        if not names or self._key is None:
+        if not names:
+            return
+        if self._key is None:  # what was signed is better than nothing
+            with writing(self._engine) as connection:
+                store.mark_manifests(connection, dict.fromkeys(names, "publish"))
             return
         with writing(self._engine) as connection:
             issued = issue(connection, self._key, names, self._clock(), again=True)

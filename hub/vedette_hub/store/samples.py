@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, func, insert, select
 
 from vedette_hub.store.schema import samples
-from vedette_models.messages import SampleBatch
+from vedette_models.messages import SampleBatch, Segment
 
 _ROW_BYTES = 256
 """What a segment costs beside its readings."""
@@ -19,17 +20,15 @@ _ROW_BYTES = 256
 
 @dataclass(frozen=True)
 class StoredSegment:
-    """R consecutive readings of one device, C channels."""
+    """Consecutive readings of one device, C channels."""
 
     number: int
     """Higher for one that reached the hub later."""
     gateway: str
     device: str
     channels: tuple[str, ...]
-    times: NDArray[np.float64]
-    """(R,) seconds since 1970."""
-    values: NDArray[np.float64]
-    """(R, C); NaN: not reported."""
+    readings: bytes
+    """(R, 1 + C) numbers, 8 bytes each, little-endian: time, then a value for each channel; NaN: not reported."""
 
 
 @dataclass(frozen=True)
@@ -46,24 +45,22 @@ class SampleTotals:
 
 def add_samples(connection: Connection, batches: Iterable[tuple[str, SampleBatch]], now: float) -> int:
     """Keep (gateway, batch of samples); how many readings they have."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for gateway, batch in batches:
         channels = json.dumps(batch.channels)
         for segment in batch.segments:
             if not segment.times:
                 continue
-            times = np.array(segment.times, "<f8")
-            values = np.array(segment.values, "<f8").reshape(len(times), len(batch.channels))
-            body = np.column_stack([times, values]).tobytes()
+            body = _body(segment)
             rows.append(
                 {
                     "gateway": gateway,
                     "profile": batch.profile,
                     "device": segment.device,
                     "channels": channels,
-                    "first": float(times.min()),
-                    "last": float(times.max()),
-                    "readings": len(times),
+                    "first": min(segment.times),
+                    "last": max(segment.times),
+                    "readings": len(segment.times),
                     "bytes": len(body) + _ROW_BYTES,
                     "received": now,
                     "body": body,
@@ -71,7 +68,7 @@ def add_samples(connection: Connection, batches: Iterable[tuple[str, SampleBatch
             )
     if rows:
         connection.execute(insert(samples), rows)
-    return sum(int(str(row["readings"])) for row in rows)
+    return sum(row["readings"] for row in rows)
 
 
 def newest_segments(connection: Connection, profile: str) -> Iterator[StoredSegment]:
@@ -79,8 +76,7 @@ def newest_segments(connection: Connection, profile: str) -> Iterator[StoredSegm
     query = select(samples).where(samples.c.profile == profile).order_by(samples.c.number.desc())
     for row in connection.execute(query.execution_options(yield_per=100)).mappings():
         channels = tuple(json.loads(row["channels"]))
-        table = np.frombuffer(row["body"], "<f8").reshape(row["readings"], 1 + len(channels))
-        yield StoredSegment(row["number"], row["gateway"], row["device"], channels, table[:, 0], table[:, 1:])
+        yield StoredSegment(row["number"], row["gateway"], row["device"], channels, row["body"])
 
 
 def sample_totals(connection: Connection) -> list[SampleTotals]:
@@ -97,3 +93,11 @@ def sample_totals(connection: Connection) -> list[SampleTotals]:
         SampleTotals(row.profile, int(row.segments), int(row.readings), int(row.bytes), int(row.newest))
         for row in connection.execute(query.group_by(table.profile).order_by(table.profile))
     ]
+
+
+def _body(segment: Segment) -> bytes:
+    numbers: list[float] = []
+    for time, reading in zip(segment.times, segment.values, strict=True):
+        numbers.append(time)
+        numbers += (math.nan if value is None else value for value in reading)
+    return struct.pack(f"<{len(numbers)}d", *numbers)

@@ -11,11 +11,11 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vedette_hub.errors import HubError
+from vedette_hub.parent import end_with_parent
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -72,12 +72,5 @@ def serve(make_application: Callable[[], Flask], socket_number: int, threads: in
     """In the child: serve until told to stop, or until the parent is gone."""
     from vedette_hub.web.gunicorn_application import GunicornApplication
 
-    threading.Thread(target=_end_with_parent, args=(sys.stdin.fileno(),), name="parent watch", daemon=True).start()
+    end_with_parent()
     GunicornApplication(make_application, socket_number, threads, STOP_SECONDS).run()
-
-
-def _end_with_parent(parent: int) -> None:
-    # Not through sys.stdin: its lock, held while waiting, would break a worker's clean exit.
-    while os.read(parent, 1):
-        pass
-    os.killpg(os.getpgrp(), signal.SIGKILL)

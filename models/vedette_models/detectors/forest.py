@@ -117,7 +117,7 @@ class Forest:
             )
         self._tables: list[tuple[NDArray[np.intp], NDArray[np.float32]]] = []
         self._values = np.zeros(trees << len(levels) - 1)
-        grown = np.zeros(trees)
+        grown, rest = np.zeros(trees), _average_path_length(samples)
         inner = leaves = 0
         for depth, level in enumerate(levels):
             cell = (level.tree << depth) + level.place
@@ -125,10 +125,10 @@ class Forest:
             feature, threshold = np.zeros(trees << depth, np.intp), np.full(trees << depth, np.inf, np.float32)
             feature[here] = features[inner : inner + len(here)]
             threshold[here] = thresholds[inner : inner + len(here)]
-            sizes = samples[leaves : leaves + len(ends)]
+            those = slice(leaves, leaves + len(ends))
             self._tables.append((feature, threshold))  # below a leaf everything goes left
-            self._values[ends << len(levels) - 1 - depth] = (depth + 1) + _average_path_length(sizes) - 1.0
-            grown += np.bincount(level.tree[~level.splits], sizes, trees)
+            self._values[ends << len(levels) - 1 - depth] = (depth + 1) + rest[those] - 1.0
+            grown += np.bincount(level.tree[~level.splits], samples[those], trees)
             inner, leaves = inner + len(here), leaves + len(ends)
         self._tables.pop()  # of the deepest level, where nothing splits
         if int(samples.min()) < 1 or float(grown.max()) > max_samples:

@@ -1,0 +1,93 @@
+"""`/api/v1/models` and `/api/v1/samples`: versions, how they were trained, and training the next one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apiflask import APIBlueprint, abort
+
+from vedette_hub.api.context import bearer, context, who
+from vedette_hub.api.jobs import job_answer
+from vedette_hub.api.learning_shapes import JobOut, ModelDetailOut, ModelQuery, ModelsOut, SamplesOut, TrainIn
+from vedette_hub.learning import jobs, registry
+from vedette_hub.learning.errors import JobError
+from vedette_hub.learning.jobs import Synthetic, TrainRequest
+from vedette_hub.learning.registry import ModelVersion
+from vedette_hub.store.database import reading, writing
+from vedette_hub.store.samples import sample_totals
+from vedette_hub.times import rfc3339
+
+blueprint = APIBlueprint("models", __name__, url_prefix="/api/v1", tag="Models")
+
+
+@blueprint.get("/models")
+@blueprint.auth_required(bearer)
+@blueprint.input(ModelQuery, location="query")
+@blueprint.output(ModelsOut)
+def list_models(query_data: ModelQuery) -> dict[str, Any]:
+    """Versions by profile, of each the newest first."""
+    chosen = (query_data.profile, query_data.stage)
+    with reading(context().engine) as connection:
+        found = registry.list_versions(connection, *chosen, limit=query_data.limit + 1, after=query_data.after())
+        total = registry.count_versions(connection, *chosen)
+    page = found[: query_data.limit]
+    more = {"after_profile": page[-1].profile, "after_version": page[-1].version} if len(found) > len(page) else None
+    return {"models": [model_answer(version) for version in page], "total": total, "next": more}
+
+
+@blueprint.get("/models/<name:profile>/<int(min=1, max=2147483647):version>")
+@blueprint.auth_required(bearer)
+@blueprint.output(ModelDetailOut)
+@blueprint.doc(responses=[404])
+def show_model(profile: str, version: int) -> dict[str, Any]:
+    """One version with its lineage and training report."""
+    with reading(context().engine) as connection:
+        found = registry.find(connection, profile, version)
+    if found is None:
+        abort(404, f"Profile {profile!r} has no version {version}; GET /api/v1/models lists those there are.")
+    return {**model_answer(found), "lineage": found.lineage, "report": found.report}
+
+
+@blueprint.post("/models/train")
+@blueprint.auth_required(bearer)
+@blueprint.input(TrainIn)
+@blueprint.output(JobOut, status_code=202)
+@blueprint.doc(responses=[400, 409, 413])
+def train(json_data: TrainIn) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """Queue a training; the job says how it goes, and which version it made."""
+    here = context()
+    wanted = json_data.synthetic
+    synthetic = None if wanted is None else Synthetic(wanted.samples, wanted.features, wanted.seed)
+    request = TrainRequest(json_data.profile, json_data.contamination, synthetic)
+    try:
+        with writing(here.engine) as connection:
+            job = jobs.enqueue(connection, request, who(), here.now(), here.config.learning.queue)
+    except JobError as error:
+        abort(409, f"{error}.")
+    return job_answer(job), 202, {"Location": f"/api/v1/jobs/{job.number}"}
+
+
+@blueprint.get("/samples")
+@blueprint.auth_required(bearer)
+@blueprint.output(SamplesOut)
+def list_samples() -> dict[str, Any]:
+    """What there is to train with, by profile."""
+    with reading(context().engine) as connection:
+        found = sample_totals(connection)
+    return {"samples": [total.__dict__ for total in found]}
+
+
+def model_answer(version: ModelVersion) -> dict[str, Any]:
+    """Fields of `ModelOut`."""
+    return {
+        "profile": version.profile,
+        "version": version.version,
+        "stage": version.stage,
+        "detector": version.detector,
+        "sha256": version.sha256,
+        "bytes": version.bytes,
+        "created": version.created,
+        "created_at": rfc3339(version.created),
+        "origin": version.lineage.get("origin", ""),
+        "samples": version.report.get("trained"),
+    }

@@ -1,0 +1,217 @@
+"""`vedette-hub train`, `models`, `jobs`: learning from the command line."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vedette_hub.command_line import config_option, load_config, reported
+from vedette_hub.config import Config
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from vedette_hub.learning.datasets import Source
+    from vedette_hub.learning.registry import ModelVersion
+
+LISTED = 500
+
+
+@click.command()
+@click.option("--profile", required=True, help="Device type whose model is trained.")
+@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Train from this file, not from samples.")
+@click.option("--channels", default="", help="Value columns of the file, with commas between; else all with numbers.")
+@click.option("--time-column", default="", help="Else time, timestamp, ts, datetime or date.")
+@click.option("--device-column", default="", help="Else device, where there is one.")
+@click.option("--synthetic", is_flag=True, help="Train from generated data, and tell precision and recall.")
+@click.option("--n-samples", type=click.IntRange(min=1), default=10_000, show_default=True, help="Readings generated.")
+@click.option("--n-features", type=click.IntRange(min=1), default=3, show_default=True, help="Channels generated.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the generator.")
+@click.option(
+    "--contamination",
+    type=click.FloatRange(min=0.0, max=0.5, min_open=True),
+    help="Share of training windows beyond the boundary, in place of learning.alerts_per_week.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The version with its report, as one JSON object.")
+@config_option
+@reported
+def train(*, profile: str, path: Path | None, **options: Any) -> None:
+    """Train the next version of a profile's model, here and now; it becomes a candidate."""
+    if options["csv_file"] is not None and options["synthetic"]:
+        raise click.UsageError("--csv and --synthetic: choose one")
+    from vedette_hub import hub
+
+    config = load_config(path)
+    engine = hub.open_database(config)
+    version = _train(engine, config, profile, options)
+    if options["as_json"]:
+        click.echo(json.dumps(version.__dict__))
+    else:
+        click.echo(_summary(version))
+
+
+@click.command("models")
+@click.option("--profile", help="Only this one.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array, with lineage and reports.")
+@config_option
+@reported
+def list_models(*, profile: str | None, as_json: bool, path: Path | None) -> None:
+    """List versions of models, of each profile the newest first."""
+    from vedette_hub import hub
+    from vedette_hub.learning import registry
+    from vedette_hub.store.database import reading
+    from vedette_hub.store.samples import sample_totals
+    from vedette_hub.times import rfc3339
+
+    with reading(hub.open_database(load_config(path))) as connection:
+        found = registry.list_versions(connection, profile, limit=LISTED)
+        totals = sample_totals(connection)
+    if as_json:
+        click.echo(json.dumps([version.__dict__ for version in found]))
+        return
+    for version in found:
+        trained = f"trained {rfc3339(version.created)} on {version.report.get('trained', '?')} windows"
+        click.echo(f"{version.profile}\t{version.version}\t{version.stage}\t{trained}\t{version.sha256[:12]}")
+    if not found:
+        click.echo("There are no versions yet; `vedette-hub train --profile PROFILE` makes one.", err=True)
+        for total in totals:
+            click.echo(f"{total.profile}: {total.readings} readings wait to be learnt from.", err=True)
+
+
+@click.command("jobs")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@config_option
+@reported
+def list_jobs(*, as_json: bool, path: Path | None) -> None:
+    """List jobs, the newest first."""
+    import msgspec
+
+    from vedette_hub import hub
+    from vedette_hub.learning import jobs
+    from vedette_hub.store.database import reading
+
+    with reading(hub.open_database(load_config(path))) as connection:
+        found = jobs.list_jobs(connection, limit=LISTED)
+    if as_json:
+        click.echo(json.dumps([{**job.__dict__, "request": msgspec.to_builtins(job.request)} for job in found]))
+        return
+    for job in found:
+        click.echo(f"{job.number}\t{job.profile}\t{job.state}\t{100 * job.progress:.0f} %\t{job.message}")
+    if not found:
+        click.echo("There are no jobs; POST /api/v1/models/train makes one, and so does the schedule.", err=True)
+
+
+@click.command(hidden=True)
+@click.option("--number", type=int, required=True)
+@reported
+def job(number: int) -> None:
+    """The process that does a job, started by `serve` with the settings on standard input."""
+    from vedette_hub import log
+    from vedette_hub.learning import worker
+    from vedette_hub.parent import end_with_parent
+    from vedette_hub.store.database import open_store
+
+    config = Config.model_validate_json(sys.stdin.buffer.readline())
+    end_with_parent()
+    worker.step_back()
+    log.configure(config.hub)
+    worker.work(open_store(config.database_url), config.learning, number)
+
+
+def _train(engine: Engine, config: Config, profile: str, options: dict[str, Any]) -> ModelVersion:
+    from vedette_hub.learning import registry
+    from vedette_hub.store.database import reading, writing
+
+    tell = _Progress(quiet=options["as_json"] and not sys.stderr.isatty())
+    tell(0.0, "loading scikit-learn")
+    from vedette_hub.learning import trainer
+
+    with reading(engine) as connection:
+        before = registry.newest(connection, profile)
+    trained = trainer.train(
+        _source(engine, profile, options, tell),
+        config.learning,
+        time.time(),
+        contamination=options["contamination"],
+        parent=before.sha256 if before else "",
+        by=getpass.getuser(),
+        tell=tell,
+    )
+    with writing(engine) as connection:
+        version = registry.add(
+            connection,
+            trained.artifact,
+            trained.data,
+            lineage=trained.lineage,
+            report=trained.report,
+            now=time.time(),
+        )
+    tell(1.0, "done")
+    return version
+
+
+def _source(engine: Engine, profile: str, options: dict[str, Any], tell: _Progress) -> Source:
+    from vedette_hub.learning.sources import csv_file, store, synthetic
+    from vedette_hub.store.database import reading
+
+    if options["synthetic"]:
+        return synthetic.generate(profile, options["n_samples"], options["n_features"], options["seed"])
+    if options["csv_file"] is not None:
+        channels = [name.strip() for name in options["channels"].split(",") if name.strip()]
+        return csv_file.read(
+            options["csv_file"],
+            profile,
+            channels,
+            time_column=options["time_column"],
+            device_column=options["device_column"],
+            tell=lambda done: tell(0.1 * done, "reading the file"),
+        )
+    with reading(engine) as connection:
+        return store.read(connection, profile)
+
+
+class _Progress:
+    """Progress on standard error: one line that changes on a terminal, a line for each step elsewhere."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._live = sys.stderr.isatty()
+        self._last = ""
+
+    def __call__(self, done: float, what: str) -> None:
+        if self._quiet or (not self._live and what == self._last):
+            return
+        self._last = what
+        line = f"{100 * done:3.0f} %  {what}"
+        click.echo(f"\r{line:<60}" if self._live else line, err=True, nl=not self._live or done >= 1.0)
+
+
+def _summary(version: ModelVersion) -> str:
+    report = version.report
+    lines = [
+        f"{version.profile} version {version.version} ({version.detector}), {version.bytes} bytes, {version.sha256}",
+        f"  trained on {report['trained']} windows of {report['readings']} readings of {report['devices']} devices; "
+        f"{report['held_out']} windows held out",
+        f"  beyond the boundary: {_percent(report['above'])} of the training, {_percent(report['held_out_above'])} of "
+        "what was held out",
+        f"  parity with scikit-learn: error {report['parity']['max_error']:.2g}, {report['parity']['flips']} labels "
+        f"differ of {report['parity']['inputs']}",
+    ]
+    if found := report.get("detection"):
+        lines.append(
+            f"  on {found['windows']} labelled windows, {found['anomalous']} of them anomalous: "
+            f"precision {found['precision']:.3f}, recall {found['recall']:.3f}, F1 {found['f1']:.3f}"
+        )
+    lines += [f"  {note['what']} {note['name'] or note['count']}: {note['reason']}" for note in report["dropped"]]
+    lines.append(f"Next: vedette-hub push {version.profile} {version.version} --gateway GATEWAY")
+    return "\n".join(lines)
+
+
+def _percent(share: float | None) -> str:
+    return "nothing" if share is None else f"{100 * share:.2f} %"

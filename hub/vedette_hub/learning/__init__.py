@@ -1,0 +1,1 @@
+"""Learning: samples become datasets, datasets become versions of models."""

@@ -1,0 +1,141 @@
+"""The registry: versions of models, which never change, with what they were trained on and where they stand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from sqlalchemy import Connection, RowMapping, func, insert, select, tuple_, update
+
+from vedette_hub.learning.errors import RegistryError
+from vedette_hub.store.schema import models
+
+if TYPE_CHECKING:
+    from vedette_models.artifact import Artifact
+
+Stage = Literal["candidate", "released", "retired"]
+"""`candidate`: trained, ordered nowhere yet; `released`: gateways are told to run it, or to go back to it; `retired`:
+they no longer are."""
+STAGES: tuple[Stage, ...] = ("candidate", "released", "retired")
+
+_FIELDS = [column for column in models.c if column.name != "artefact"]
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A version of a profile's model, without the bytes of its artefact."""
+
+    profile: str
+    version: int
+    sha256: str
+    detector: str
+    bytes: int
+    """Size of the artefact."""
+    created: float
+    stage: Stage
+    lineage: dict[str, Any]
+    """What it was trained on, with what, and why."""
+    report: dict[str, Any]
+    """How the training went."""
+
+
+def add(
+    connection: Connection,
+    artifact: Artifact,
+    data: bytes,
+    *,
+    lineage: dict[str, Any],
+    report: dict[str, Any],
+    now: float,
+) -> ModelVersion:
+    """Keep an artefact, whose bytes are `data`, as the next version of its profile: a candidate.
+
+    The number is one higher than any before it; the caller's transaction makes it unique.
+
+    Raises:
+        RegistryError: the same bytes are a version already.
+    """
+    name = hashlib.sha256(data).hexdigest()
+    same = select(models.c.version).where(models.c.profile == artifact.profile, models.c.sha256 == name)
+    if (known := connection.execute(same).scalar()) is not None:
+        raise RegistryError(f"profile {artifact.profile!r}: these bytes are version {known} already")
+    highest = select(func.coalesce(func.max(models.c.version), 0)).where(models.c.profile == artifact.profile)
+    version = int(connection.execute(highest).scalar_one()) + 1
+    made = ModelVersion(
+        artifact.profile, version, name, artifact.detector, len(data), now, "candidate", lineage, report
+    )
+    values = {**made.__dict__, "lineage": _text(lineage), "report": _text(report), "artefact": data}
+    connection.execute(insert(models).values(values))
+    return made
+
+
+def find(connection: Connection, profile: str, version: int) -> ModelVersion | None:
+    """One version; None when there is none."""
+    query = select(*_FIELDS).where(models.c.profile == profile, models.c.version == version)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else _version(row)
+
+
+def newest(connection: Connection, profile: str) -> ModelVersion | None:
+    """The version of a profile that was trained last; None when there is none."""
+    query = select(*_FIELDS).where(models.c.profile == profile).order_by(models.c.version.desc()).limit(1)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else _version(row)
+
+
+def artifact(connection: Connection, sha256: str) -> bytes | None:
+    """The artefact of this name; None when there is none."""
+    query = select(models.c.artefact).where(models.c.sha256 == sha256).limit(1)
+    return connection.execute(query).scalar()
+
+
+def list_versions(
+    connection: Connection,
+    profile: str | None = None,
+    stage: Stage | None = None,
+    *,
+    limit: int,
+    after: tuple[str, int] | None = None,
+) -> list[ModelVersion]:
+    """Versions by profile, of each the newest first; `after` continues behind that (profile, version)."""
+    query = select(*_FIELDS).order_by(models.c.profile, models.c.version.desc()).limit(limit)
+    if profile is not None:
+        query = query.where(models.c.profile == profile)
+    if stage is not None:
+        query = query.where(models.c.stage == stage)
+    if after is not None:
+        same = tuple_(models.c.profile, -models.c.version) > (after[0], -after[1])
+        query = query.where(same)
+    return [_version(row) for row in connection.execute(query).mappings()]
+
+
+def count_versions(connection: Connection, profile: str | None = None, stage: Stage | None = None) -> int:
+    """How many versions there are."""
+    query = select(func.count()).select_from(models)
+    if profile is not None:
+        query = query.where(models.c.profile == profile)
+    if stage is not None:
+        query = query.where(models.c.stage == stage)
+    return int(connection.execute(query).scalar_one())
+
+
+def set_stage(connection: Connection, profile: str, version: int, stage: Stage) -> None:
+    """Say where a version stands.
+
+    Raises:
+        RegistryError: there is no such version.
+    """
+    same = (models.c.profile == profile) & (models.c.version == version)
+    if not connection.execute(update(models).where(same).values(stage=stage)).rowcount:
+        raise RegistryError(f"profile {profile!r}: there is no version {version}; `vedette-hub models` lists them")
+
+
+def _version(row: RowMapping) -> ModelVersion:
+    return ModelVersion(**{**row, "lineage": json.loads(row["lineage"]), "report": json.loads(row["report"])})
+
+
+def _text(value: dict[str, Any]) -> str:
+    # A report with NaN in it would be no JSON for anybody else.
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))

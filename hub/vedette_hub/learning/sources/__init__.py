@@ -1,0 +1,1 @@
+"""Where training data comes from: the store, a CSV file, or a generator."""

@@ -1,0 +1,1 @@
+"""Training: one file for each kind of model, and what they share."""

@@ -1,0 +1,102 @@
+"""Models and jobs through the API, in its manner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.hub.conftest import Call
+from tests.hub.learning.readings import deliver, samples
+from vedette_hub.config import LearningSection
+from vedette_hub.learning import jobs, worker
+from vedette_hub.store.database import writing
+
+
+def work(engine: Engine) -> None:
+    with writing(engine) as connection:
+        job = jobs.claim(connection, 2.0)
+    assert job is not None
+    worker.work(engine, LearningSection(trees=10), job.number)
+
+
+def test_a_training_is_queued_followed_and_becomes_a_version(call: Call, engine: Engine) -> None:
+    deliver(engine, samples(1), samples(2))
+    assert call("GET", "samples")[1]["samples"][0]["readings"] == 600
+    status, job = call("POST", "models/train", json={"profile": "pump"})
+    assert (status, job["state"], job["by"], job["request"]) == (202, "queued", "first", {"profile": "pump"})
+    assert call("GET", f"jobs/{job['number']}")[1] == job
+    assert call("POST", "models/train", json={"profile": "pump"})[0] == 409
+    work(engine)
+    _, job = call("GET", f"jobs/{job['number']}")
+    assert (job["state"], job["progress"], job["result"]["version"]) == ("succeeded", 1.0, 1)
+    _, listed = call("GET", "models")
+    assert listed["total"] == 1
+    (model,) = listed["models"]
+    assert (model["profile"], model["version"], model["origin"]) == ("pump", 1, "gateways")
+    _, found = call("GET", "models/pump/1")
+    assert {key: found[key] for key in model} == model
+    assert found["report"]["parity"]["flips"] == 0
+    assert found["lineage"]["by"] == "first"
+
+
+def test_versions_and_jobs_come_in_pages_and_are_filtered(call: Call, engine: Engine) -> None:
+    for profile in ("a/b", "a/b", "c"):
+        body = {"profile": profile, "synthetic": {"samples": 1000, "features": 1, "seed": 1}}
+        assert call("POST", "models/train", json=body)[0] == 202
+        work(engine)
+    _, first = call("GET", "models?limit=2")
+    assert [(m["profile"], m["version"]) for m in first["models"]] == [("a/b", 2), ("a/b", 1)]
+    after = first["next"]
+    query = f"models?limit=2&after_profile=a%2Fb&after_version={after['after_version']}"
+    _, second = call("GET", query)
+    assert [m["profile"] for m in second["models"]] == ["c"]
+    assert second["next"] is None
+    assert call("GET", "models?profile=c")[1]["total"] == 1
+    assert call("GET", "models?stage=released")[1]["models"] == []
+    assert call("GET", "models/a%2Fb/2")[1]["version"] == 2
+    _, page = call("GET", "jobs?limit=2")
+    assert [job["number"] for job in page["jobs"]] == [3, 2]
+    assert [job["number"] for job in call("GET", f"jobs?before={page['next']}")[1]["jobs"]] == [1]
+    assert call("GET", "jobs?state=succeeded&profile=c")[1]["total"] == 1
+
+
+def test_a_job_is_cancelled_once(call: Call) -> None:
+    number = call("POST", "models/train", json={"profile": "pump"})[1]["number"]
+    status, job = call("POST", f"jobs/{number}/cancel")
+    assert (status, job["state"], job["message"]) == (200, "cancelled", "cancelled by first")
+    status, answer = call("POST", f"jobs/{number}/cancel")
+    assert (status, answer["error"]["message"]) == (409, f"job {number} has cancelled already.")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "field"),
+    [
+        ("POST", "models/train", {}, 422, "profile"),
+        ("POST", "models/train", {"profile": ""}, 422, "profile"),
+        ("POST", "models/train", {"profile": "a\nb"}, 422, "profile"),
+        ("POST", "models/train", {"profile": 3}, 422, "profile"),
+        ("POST", "models/train", {"profile": "p", "contaminatoin": 0.1}, 422, "contaminatoin"),
+        ("POST", "models/train", {"profile": "p", "contamination": 0.7}, 422, "contamination"),
+        ("POST", "models/train", {"profile": "p", "synthetic": {"samples": 1}}, 422, "synthetic.samples"),
+        ("GET", "models?stage=best", None, 422, "stage"),
+        ("GET", "models?after_version=1", None, 422, ""),
+        ("GET", "models?sort=up", None, 422, "sort"),
+        ("GET", "models/pump/7", None, 404, None),
+        ("GET", "models/pump/99999999999999999999", None, 404, None),
+        ("GET", "jobs?state=done", None, 422, "state"),
+        ("GET", "jobs/7", None, 404, None),
+        ("GET", "jobs/99999999999999999999", None, 404, None),
+        ("POST", "jobs/7/cancel", None, 404, None),
+        ("DELETE", "models/pump/1", None, 405, None),
+    ],
+)
+def test_a_wrong_request_is_answered_in_one_shape(
+    call: Call, method: str, path: str, body: Any, status: int, field: str | None
+) -> None:
+    answer = call(method, path, **({} if body is None else {"json": body}))
+    assert answer[0] == status
+    error = answer[1]["error"]
+    assert error["message"]
+    assert [item["field"] for item in error["fields"]] == ([] if field is None else [field])

@@ -1,0 +1,149 @@
+"""The console's pages about models: who runs what, reports, and orders that need their form."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.hub.api.test_rollout import report, say
+from tests.hub.updating import add_model
+from tests.hub.web.test_console import HOSTILE, form_key, hear_the_broker
+from vedette_hub import state
+from vedette_hub.config import Config
+from vedette_hub.fleet import groups, orders
+from vedette_hub.fleet.orders import Targets
+from vedette_hub.store import rollout as store
+from vedette_hub.store.database import writing
+from vedette_models.messages import Activation, RunningModel
+
+
+@pytest.fixture
+def browser(client: Any, config: Config, engine: Engine) -> Any:
+    """The client, signed in to the console of a hub with a key and a broker."""
+    state.new_signing_key(config.state_dir, "test")
+    hear_the_broker(config)
+    key = form_key(client.get("/login").get_data(as_text=True))
+    client.post("/login", data={"token": client.token, "form_key": key})
+    return client
+
+
+def page(browser: Any, path: str = "/models") -> str:
+    answer = browser.get(path)
+    assert answer.status_code == 200
+    return str(answer.get_data(as_text=True))
+
+
+def push(engine: Engine, config: Config, version: int = 1, profile: str = "pump") -> None:
+    orders.push(engine, state.signing_key(config.state_dir), profile, version, Targets(), "ann", time.time())
+
+
+def test_without_signing_in_there_is_nothing(client: Any) -> None:
+    for path in ("/models", "/models/pump/1", "/models/pump/orders"):
+        assert client.get(path).headers["Location"] == "/login"
+    assert client.get("/models/overview").status_code == 401
+    for path in ("/models/pump/1/push", "/models/pump/rollback", "/models/pump/unload"):
+        assert client.post(path).status_code == 401
+
+
+def test_without_a_model_it_says_what_to_do_next(browser: Any) -> None:
+    text = page(browser)
+    assert "No model yet" in text
+    assert "vedette-hub train --profile NAME" in text
+
+
+def test_it_shows_who_runs_what_with_trouble_first(browser: Any, engine: Engine, config: Config) -> None:
+    _, name = add_model(engine)
+    for gateway in ("gw-1", "gw-2"):
+        say(engine, gateway)
+    groups.assign(engine, "gw-2", "hall 3")
+    push(engine, config)
+    say(engine, "gw-1", manifest=1, models={"pump": RunningModel(1, name, "isolation_forest")})
+    refused = Activation("pump", name, 1, "refused", "golden_mismatch", "score 0.4, expected 0.6", 1)
+    report(engine, refused, name="gw-2")
+    with writing(engine) as connection:
+        store.manifests_published(connection, {"gw-1": 1, "gw-2": 1}, time.time())
+    text = page(browser)
+    assert "1 of 2 gateways run what was ordered" in text
+    assert "golden mismatch: score 0.4, expected 0.6" in text
+    assert "hall 3" in text
+    assert text.index("gw-2") < text.index("gw-1")
+    assert "released" in text
+
+
+def test_a_version_shows_its_report_and_is_pushed_with_its_form_only(
+    browser: Any, engine: Engine, config: Config
+) -> None:
+    add_model(engine)
+    say(engine, "hall/1")
+    text = page(browser, "/models/pump/1")
+    assert "parity max error" in text
+    assert "3e-09" in text
+    assert 'value="gateway:hall/1"' in text
+    assert browser.post("/models/pump/1/push", data={"target": "all"}).status_code == 400
+    form = {"form_key": form_key(text)}
+    assert "Choose whom" in browser.post("/models/pump/1/push", data=form).get_data(as_text=True)
+    gone = browser.post("/models/pump/1/push", data={**form, "target": "group:roof"})
+    assert gone.status_code == 409
+    assert "No gateway is in group" in gone.get_data(as_text=True)
+    answer = browser.post("/models/pump/1/push", data={**form, "target": "gateway:hall/1"})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/models")
+    assert "waits for the broker" in page(browser)
+
+
+def test_rolling_back_and_unloading_have_a_page_that_does_not_change_under_the_hand(
+    browser: Any, engine: Engine, config: Config
+) -> None:
+    add_model(engine)
+    say(engine, "gw-1")
+    push(engine, config)
+    text = page(browser, "/models/pump/orders")
+    assert "console.js" not in text
+    form = {"form_key": form_key(text), "target": "all"}
+    refused = browser.post("/models/pump/rollback", data=form)
+    assert (refused.status_code, "no earlier version" in refused.get_data(as_text=True)) == (409, True)
+    assert browser.post("/models/pump/unload", data=form).status_code == 303
+    assert browser.post("/models/pump/rollback", data=form).status_code == 303
+
+
+def test_what_is_not_there_is_a_page_that_says_so(browser: Any) -> None:
+    for path in ("/models/pump/1", "/models/pump/orders", "/models/pump/999999999999999999999"):
+        assert browser.get(path).status_code == 404
+
+
+def test_without_a_signing_key_the_page_says_so(browser: Any, engine: Engine, config: Config) -> None:
+    add_model(engine)
+    say(engine, "gw-1")
+    form = {"form_key": form_key(page(browser, "/models/pump/1")), "target": "all"}
+    (config.state_dir / state.SIGNING_KEY_FILE).unlink()
+    assert "No orders can be given" in page(browser)
+    assert browser.post("/models/pump/1/push", data=form).status_code == 503
+
+
+def test_the_refreshed_part_is_sent_only_when_it_has_changed(browser: Any, engine: Engine, config: Config) -> None:
+    add_model(engine)
+    say(engine, "gw-1")
+    first = browser.get("/models/overview")
+    known = {"If-None-Match": first.headers["ETag"]}
+    assert browser.get("/models/overview", headers=known).status_code == 304
+    push(engine, config)
+    assert browser.get("/models/overview", headers=known).status_code == 200
+
+
+def test_hostile_names_stay_text_and_nothing_runs_inline(browser: Any, engine: Engine, config: Config) -> None:
+    _, name = add_model(engine, HOSTILE)
+    say(engine, f"gw{HOSTILE}", models={HOSTILE: RunningModel(1, name, HOSTILE)})
+    groups.assign(engine, f"gw{HOSTILE}", HOSTILE)
+    push(engine, config, profile=HOSTILE)
+    report(engine, Activation(HOSTILE, name, 1, "refused", HOSTILE, HOSTILE, 1), name=f"gw{HOSTILE}")
+    links = set(re.findall(r'href="(/models/[^"]+)"', page(browser)))
+    assert len(links) == 2
+    for path in ("/models", "/models/overview", *links):
+        text = page(browser, path)
+        assert "<script>alert" not in text
+        assert "<img" not in text
+        assert "style=" not in text
+        assert not re.search(r"<script(?![^>]*src=)", text)
