@@ -13,14 +13,9 @@ import pytest
 
 from tests.agent.alerts import alert, cleared
 from vedette_agent.config.models import OutboxLimits
-from vedette_agent.delivery.outbox import (
-    AlertStateRow,
-    DeadLetterRow,
-    Effects,
-    Outbox,
-    OutboxError,
-)
+from vedette_agent.delivery.outbox import Outbox, OutboxError
 from vedette_agent.mqtt.message import SettledKey
+from vedette_agent.reading.effects import AlertStateRow, DeadLetterRow, Effects
 from vedette_models import messages
 from vedette_models.messages import Alert, Committed, Receipt, Report
 
@@ -365,7 +360,8 @@ import sys
 from pathlib import Path
 from tests.agent.alerts import alert
 from vedette_agent.config.models import OutboxLimits
-from vedette_agent.delivery.outbox import Effects, Outbox
+from vedette_agent.delivery.outbox import Outbox
+from vedette_agent.reading.effects import Effects
 box = Outbox(Path(sys.argv[1]), "gw", OutboxLimits(), to_hub=True)
 print(box.epoch, flush=True)
 for i in range(10**9):

@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.agent.alerts import alert
 from vedette_agent.config.models import OutboxLimits
-from vedette_agent.delivery.outbox import Effects, Outbox
+from vedette_agent.delivery.outbox import Outbox
+from vedette_agent.reading.effects import Effects
 from vedette_models import messages
 from vedette_models.messages import Committed, DeclaredLoss, Priority, Receipt, Report
 

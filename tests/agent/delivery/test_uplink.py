@@ -12,14 +12,15 @@ import pytest
 
 from tests.agent.alerts import alert
 from tests.agent.hub_simulator import HubSimulator
-from tests.agent.mqtt_ends import broker_of, until
+from tests.agent.mqtt_ends import broker_of, until, until_true
 from tests.brokers import Mosquitto
 from vedette_agent.config.models import OutboxLimits
 from vedette_agent.delivery import uplink as uplink_module
 from vedette_agent.delivery.database_thread import DatabaseThread
-from vedette_agent.delivery.outbox import Effects, Outbox, PendingRow
+from vedette_agent.delivery.outbox import Outbox, PendingRow
 from vedette_agent.delivery.uplink import BYTES_PER_DELIVERY, ROWS_PER_DELIVERY, Uplink, deliveries
 from vedette_agent.mqtt.transport import Will
+from vedette_agent.reading.effects import Effects
 from vedette_models import messages
 from vedette_models.messages import Delivery
 
@@ -60,9 +61,11 @@ class Gateway:
 
     async def emptied(self) -> None:
         """Return when everything is receipted."""
-        async with asyncio.timeout(15):
-            while await self.rows():
-                await asyncio.sleep(0.01)
+
+        async def empty() -> bool:
+            return await self.rows() == 0
+
+        await until_true(empty)
 
     async def stop(self) -> None:
         assert not self._task.done(), "the uplink goes on whatever comes"
