@@ -19,6 +19,7 @@ from vedette_agent.mqtt.transport import Will
 from vedette_agent.reading.decoding.decoder import Decoder
 from vedette_agent.reading.effects import Effects
 from vedette_agent.reading.profile_watch import ProfileWatch
+from vedette_agent.reading.settled import REMEMBERED
 from vedette_agent.reading.stages import Outcome, Stages
 from vedette_agent.reading.telemetry import Telemetry
 from vedette_agent.trace import Trace
@@ -57,7 +58,7 @@ class Agent:
             config.outbox,
             to_hub=config.hub is not None,
             dead_letters=config.limits.dead_letters,
-            settled_keys=2 * config.devices.receive_maximum,
+            settled_keys=REMEMBERED,
         )
         watches = {
             name: ProfileWatch(profile, gateway, self._outbox.epoch, config.limits.max_devices)

@@ -81,6 +81,7 @@ class Connection:
                     if problem != self.problem:
                         logger.warning("%s broker %s: %s", self.name, self.broker.url, problem)
                     self.problem = problem
+                    self._short_lives = 0  # who only evicts us leaves the broker open to us
                     pause, delay = delay, min(delay * 2, RETRY_LONGEST)
             finally:
                 if self._transport is not transport:

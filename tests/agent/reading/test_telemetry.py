@@ -12,7 +12,8 @@ from tests.brokers import Mosquitto
 from vedette_agent.config.models import Broker
 from vedette_agent.mqtt.message import Message, SettledKey
 from vedette_agent.mqtt.transport import Will
-from vedette_agent.reading.telemetry import Telemetry, digest
+from vedette_agent.reading.settled import digest
+from vedette_agent.reading.telemetry import Telemetry
 
 
 @pytest.fixture
