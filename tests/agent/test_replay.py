@@ -265,7 +265,7 @@ class Endless:
 
 def test_a_big_file_takes_no_more_memory_than_a_small_one(loaded: Config) -> None:
     peaks = []
-    for lines in (600, 2_100):
+    for lines in (550, 1_400):
         replay = Replay(loaded, Endless(lines))  # type: ignore[arg-type]  # as much of a file as is needed
         tracemalloc.start(1)
         assert sum(1 for _ in replay.run()) == lines - 1

@@ -123,5 +123,5 @@ class Box(RuleBasedStateMachine):
             assert {(messages.PRIORITIES[rank], epoch, n) for n in range(first, last + 1)} <= spoken
 
 
-Box.TestCase.settings = settings(max_examples=40, stateful_step_count=30, derandomize=True, deadline=None)
+Box.TestCase.settings = settings(max_examples=25, stateful_step_count=25, derandomize=True, deadline=None)
 TestBox = Box.TestCase
