@@ -22,6 +22,7 @@ from vedette_agent.reading.profile_watch import ProfileWatch
 from vedette_agent.reading.settled import REMEMBERED
 from vedette_agent.reading.stages import Outcome, Stages
 from vedette_agent.reading.telemetry import Telemetry
+from vedette_agent.state_lock import StateLock
 from vedette_agent.trace import Trace
 from vedette_models import topics
 
@@ -50,6 +51,7 @@ class Agent:
         self._database_problem: str | None = None
         self._device_limit: str | None = None
         self._filters_to_remember: asyncio.Task[None] | None = None
+        self._lock = StateLock(config.gateway.state_dir)
         self._trace = Trace(trace) if trace else None
         self._database = DatabaseThread()
         self._outbox = Outbox(
@@ -65,7 +67,7 @@ class Agent:
             for name, profile in config.profiles.items()
         }
         self._learnt = Learnt(config.gateway.state_dir, watches)
-        self._learnt.resume(self._outbox.alert_states(), time.time())
+        self._unwatched = self._learnt.resume(self._outbox.alert_states(), time.time())
         tables = {name: watch.table for name, watch in watches.items()}
         decoder = Decoder(config.streams, config.profiles, config.time, config.limits, tables)
         self._stages = Stages(decoder, watches, traced=self._trace is not None)
@@ -134,6 +136,7 @@ class Agent:
         self._stop.set()
 
     async def _work(self) -> None:
+        await self._commit(self._unwatched)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._telemetry.connection.run(), name="devices connection")
             group.create_task(self._read(), name="read")
@@ -155,6 +158,7 @@ class Agent:
         self._outbox.close()
         if self._trace:
             self._trace.close()
+        self._lock.release()
 
     # --------------------------------------------------------- the way of a reading
 

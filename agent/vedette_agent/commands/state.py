@@ -30,8 +30,6 @@ POLL = 0.1
 @json_option
 def status(config_path: Path, as_json: bool) -> None:
     """Say how the agent is: exit code 0 well, 1 with problems, 3 not running."""
-    import msgspec
-
     from vedette_agent import status as states
     from vedette_models.messages import MessageError
 
@@ -42,14 +40,20 @@ def status(config_path: Path, as_json: bool) -> None:
         raise click.ClickException(f"{config.gateway.state_dir / states.FILE}: {error}") from None
     running = found is not None and found.online and time.time() - found.time < 3 * config.gateway.heartbeat + 5
     if as_json:
-        body = {} if found is None else msgspec.to_builtins(found)
-        click.echo(json.dumps({"running": running, **body}))
+        click.echo(json.dumps({"running": running, **({} if found is None else _complete(found))}))
     elif found is None:
         click.echo(f"not running: no agent has used {config.gateway.state_dir} yet")
     else:
         for line in _describe(found, running):
             click.echo(line)
     sys.exit(NOT_RUNNING if not running or found is None else 1 if found.problems else 0)
+
+
+def _complete(found: Status) -> dict[str, object]:
+    """All fields, also those that a message leaves out at their default: programs should not have to know."""
+    import msgspec
+
+    return {**msgspec.structs.asdict(found), "counters": msgspec.structs.asdict(found.counters)}
 
 
 def _describe(found: Status, running: bool) -> Iterator[str]:
