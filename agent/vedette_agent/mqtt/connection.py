@@ -164,7 +164,8 @@ class Connection:
         return True
 
     def _there(self) -> Transport:
-        if self._transport is None:
+        # What is asked of a transport that has ended would never be answered, and `_lost` runs a moment later.
+        if self._transport is None or self._transport.closed.done():
             raise NotConnected(f"{self.name} broker {self.broker.url}: {self.problem or 'not connected'}")
         return self._transport
 
