@@ -9,9 +9,12 @@ import time
 from typing import TYPE_CHECKING
 
 from vedette_agent import status, systemd
+from vedette_agent.delivery import database
+from vedette_agent.delivery.database import OutboxError
 from vedette_agent.delivery.database_thread import DatabaseThread
 from vedette_agent.delivery.local_alerts import LocalAlerts
-from vedette_agent.delivery.outbox import DATABASE, Outbox, OutboxError
+from vedette_agent.delivery.outbox import Outbox
+from vedette_agent.delivery.requests import Requests
 from vedette_agent.delivery.uplink import Uplink
 from vedette_agent.heartbeat import Heartbeat
 from vedette_agent.learnt import Learnt
@@ -55,13 +58,14 @@ class Agent:
         self._trace = Trace(trace) if trace else None
         self._database = DatabaseThread()
         self._outbox = Outbox(
-            config.gateway.state_dir / DATABASE,
+            config.gateway.state_dir / database.FILE,
             gateway,
             config.outbox,
             to_hub=config.hub is not None,
             dead_letters=config.limits.dead_letters,
             settled_keys=REMEMBERED,
         )
+        self._requests = Requests(self._outbox.database)
         watches = {
             name: ProfileWatch(profile, gateway, self._outbox.epoch, config.limits.max_devices)
             for name, profile in config.profiles.items()
@@ -239,7 +243,7 @@ class Agent:
         while True:
             await asyncio.sleep(ASKED_EVERY)
             try:
-                changed = await self._database(self._outbox.changed_elsewhere)
+                changed = await self._database(self._outbox.database.changed_elsewhere)
                 if changed != seen:
                     await self._answer_all()
                     seen = changed
@@ -247,10 +251,10 @@ class Agent:
                 logger.error("%s", error)  # asked again the next time
 
     async def _answer_all(self) -> None:
-        for request in await self._database(self._outbox.requests):
+        for request in await self._database(self._requests.waiting):
             known = request.verb == "forget"
             answer = await self._forget(request.argument) if known else f"unknown request {request.verb!r}"
-            await self._database(self._outbox.answer, request.id, answer)
+            await self._database(self._requests.answer, request.id, answer)
         self._wake()
 
     async def _forget(self, device: str) -> str:

@@ -88,9 +88,11 @@ def _ago(then: float, now: float) -> str:
 
 @contextmanager
 def _outbox(config: Config) -> Iterator[Outbox]:
-    from vedette_agent.delivery.outbox import DATABASE, Outbox, OutboxError
+    from vedette_agent.delivery import database
+    from vedette_agent.delivery.database import OutboxError
+    from vedette_agent.delivery.outbox import Outbox
 
-    path = config.gateway.state_dir / DATABASE
+    path = config.gateway.state_dir / database.FILE
     if not path.exists():
         raise click.ClickException(f"{path} does not exist: no agent has used {config.gateway.state_dir} yet")
     try:
@@ -150,9 +152,12 @@ def outbox(config_path: Path, as_json: bool, limit: int) -> None:
 @click.argument("device")
 def forget(config_path: Path, timeout: float, device: str) -> None:
     """Forget DEVICE: its alerts are cleared, what was learnt of it is dropped."""
+    from vedette_agent.delivery.requests import Requests
+
     with _outbox(load_or_exit(config_path, outside_service=True)) as box:
-        request = box.ask("forget", device, time.time())
-        answer = _wait(lambda: box.answer_of(request), timeout)
+        requests = Requests(box.database)
+        request = requests.ask("forget", device, time.time())
+        answer = _wait(lambda: requests.answer_of(request), timeout)
     if answer is None:
         click.echo(
             f"no answer within {timeout:.0f} s: the agent is not running; it will forget {device!r} when it starts"

@@ -5,10 +5,8 @@
         batch.acknowledge()
 
 The session outlives us: the broker keeps what arrives while we are away, and sends again what we have not
-acknowledged. What
-was settled but whose acknowledgement was lost comes again marked as a duplicate, is recognised by packet id and
-content, and is
-not handed out a second time as new.
+acknowledged. What was settled but whose acknowledgement was lost comes again marked as a duplicate, is recognised by
+packet id and content, and is not handed out a second time as new.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ async def test_what_happened_while_the_broker_was_away_is_made_up_for(mosquitto:
 
 async def test_a_row_of_a_newer_agent_does_not_hold_up_the_others(mosquitto: Mosquitto, tmp_path: Path) -> None:
     async with running(mosquitto.url, tmp_path) as gateway:
-        gateway.box._conn.execute(
+        gateway.box.database.connection.execute(
             "INSERT INTO outbox (priority, epoch, sequence, written, topic, body, local_done, hub_done) "
             "VALUES (0, 'new', 1, 1.0, 'vedette/gw/odd/alert/anomaly', ?, 0, 1)",
             (b'{"unknown":1}',),

@@ -219,7 +219,7 @@ async def test_a_database_that_is_locked_for_a_while_stops_nothing(
 ) -> None:
     there = hub()
     await until(lambda: there.ready)
-    gateway.box._conn.execute("PRAGMA busy_timeout = 1")
+    gateway.box.database.connection.execute("PRAGMA busy_timeout = 1")
     await gateway.raise_alerts(5)
     other = sqlite3.connect(tmp_path / "agent.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
