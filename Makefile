@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench-throughput clean
+.PHONY: help install demo test faults lint bench-throughput clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ demo: install ## watch a simulated plant; DEMO_SECONDS=60 ends it, DEMO_BROKER=a
 
 test: install ## run all tests
 	@exec $(BIN)/python -m pytest
+
+faults: install ## kill agent, hub and brokers in mid-stream, for up to a minute each time; takes half an hour
+	@VEDETTE_LONG=1 exec $(BIN)/python -m pytest -s tests/system/test_interruptions.py
 
 lint: install ## ruff, mypy --strict, and the contracts between the packages
 	$(BIN)/ruff check .

@@ -1,8 +1,7 @@
 """Load: devices that publish at a steady rate, in a process of their own, as cheaply as Python can.
 
 The packets are written by hand (MQTT 3.1.1, QoS 1) and sent in bursts of a few milliseconds, so that on a small
-machine the
-publisher does not take the processor from what is measured.
+machine the publisher does not take the processor from what is measured.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 
 A reading is one message with all channels of a device, published at QoS 1. The agent runs as in production: manual
 acknowledgement after commit, SQLite with synchronous=FULL on a real disk. A bare aiomqtt loop that does nothing with
-the
-messages runs in turn with it, on the same broker and the same load: the ratio is what to compare between machines.
+the messages runs in turn with it, on the same broker and the same load: the ratio is what to compare between
+machines.
 """
 
 from __future__ import annotations

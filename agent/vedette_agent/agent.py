@@ -10,9 +10,12 @@ import time
 from typing import TYPE_CHECKING
 
 from vedette_agent import status, systemd
+from vedette_agent.delivery import database
+from vedette_agent.delivery.database import OutboxError
 from vedette_agent.delivery.database_thread import DatabaseThread
 from vedette_agent.delivery.local_alerts import LocalAlerts
-from vedette_agent.delivery.outbox import DATABASE, Outbox, OutboxError
+from vedette_agent.delivery.outbox import Outbox
+from vedette_agent.delivery.requests import Requests
 from vedette_agent.delivery.uplink import Uplink
 from vedette_agent.heartbeat import Heartbeat
 from vedette_agent.learnt import Learnt
@@ -21,8 +24,10 @@ from vedette_agent.reading.decoding.decoder import Decoder
 from vedette_agent.reading.effects import Effects
 from vedette_agent.reading.profile_watch import ProfileWatch
 from vedette_agent.reading.reservoir import Reservoir
+from vedette_agent.reading.settled import REMEMBERED
 from vedette_agent.reading.stages import Outcome, Stages
 from vedette_agent.reading.telemetry import Telemetry
+from vedette_agent.state_lock import StateLock
 from vedette_agent.trace import Trace
 from vedette_agent.update.samples import Budget, pack
 from vedette_models import messages, topics
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vedette_agent.config import Config
-    from vedette_agent.delivery.outbox import Request
+    from vedette_agent.delivery.requests import Request
     from vedette_agent.reading.telemetry import Batch
     from vedette_agent.update.updater import Updater
     from vedette_models.artifact import Model
@@ -57,16 +62,18 @@ class Agent:
         self._database_problem: str | None = None
         self._device_limit: str | None = None
         self._filters_to_remember: asyncio.Task[None] | None = None
+        self._lock = StateLock(config.gateway.state_dir)
         self._trace = Trace(trace) if trace else None
         self._database = DatabaseThread()
         self._outbox = Outbox(
-            config.gateway.state_dir / DATABASE,
+            config.gateway.state_dir / database.FILE,
             gateway,
             config.outbox,
             to_hub=config.hub is not None,
             dead_letters=config.limits.dead_letters,
-            settled_keys=2 * config.devices.receive_maximum,
+            settled_keys=REMEMBERED,
         )
+        self._requests = Requests(self._outbox.database)
         watches = {
             name: ProfileWatch(
                 profile, gateway, self._outbox.epoch, config.limits.max_devices, self._reservoir(profile)
@@ -74,7 +81,7 @@ class Agent:
             for name, profile in config.profiles.items()
         }
         self._learnt = Learnt(config.gateway.state_dir, watches)
-        self._learnt.resume(self._outbox.alert_states(), time.time())
+        self._unwatched = self._learnt.resume(self._outbox.alert_states(), time.time())
         tables = {name: watch.table for name, watch in watches.items()}
         decoder = Decoder(config.streams, config.profiles, config.time, config.limits, tables)
         self._stages = Stages(decoder, watches, traced=self._trace is not None)
@@ -171,6 +178,7 @@ class Agent:
         self._stop.set()
 
     async def _work(self) -> None:
+        await self._commit(self._unwatched)
         if self._updater is not None:
             await self._updater.start()
         async with asyncio.TaskGroup() as group:
@@ -197,6 +205,7 @@ class Agent:
         self._outbox.close()
         if self._trace:
             self._trace.close()
+        self._lock.release()
 
     # --------------------------------------------------------- the way of a reading
 
@@ -307,7 +316,7 @@ class Agent:
         while True:
             await asyncio.sleep(ASKED_EVERY)
             try:
-                changed = await self._database(self._outbox.changed_elsewhere)
+                changed = await self._database(self._outbox.database.changed_elsewhere)
                 if changed != seen:
                     await self._answer_all()
                     seen = changed
@@ -315,8 +324,8 @@ class Agent:
                 logger.error("%s", error)  # asked again the next time
 
     async def _answer_all(self) -> None:
-        for request in await self._database(self._outbox.requests):
-            await self._database(self._outbox.answer, request.id, await self._answer(request))
+        for request in await self._database(self._requests.waiting):
+            await self._database(self._requests.answer, request.id, await self._answer(request))
         self._wake()
 
     async def _answer(self, request: Request) -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vedette_agent import status, systemd
-from vedette_agent.delivery.outbox import OutboxError, Stats
+from vedette_agent.delivery.database import OutboxError
+from vedette_agent.delivery.outbox import Stats
 from vedette_agent.memory import return_freed
 from vedette_agent.mqtt.transport import NotConnected
 from vedette_models import messages, topics

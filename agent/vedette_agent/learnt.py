@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vedette_agent.reading import checkpoint
-from vedette_agent.reading.decide import AlertState, StateChange
+from vedette_agent.reading.decide import AlertState, StateChange, cleared
+from vedette_agent.reading.effects import AlertStateRow, Effects
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
     from pathlib import Path
 
-    from vedette_agent.reading.effects import AlertStateRow
     from vedette_agent.reading.profile_watch import ProfileWatch
     from vedette_models.messages import Alert
 
@@ -49,8 +49,11 @@ class Learnt:
         """The newest revision of every open alert."""
         return [alert for watch in self.watches.values() for alert in watch.decider.open_alerts]
 
-    def resume(self, states: Iterable[AlertStateRow], now: float) -> None:
-        """Take over the last checkpoints, and the alert states, which are newer; say what cannot be used."""
+    def resume(self, states: Iterable[AlertStateRow], now: float) -> Effects:
+        """Take over the last checkpoints, and the alert states, which are newer; say what cannot be used.
+
+        Returns what must be committed: alerts of profiles and devices that are watched no more are cleared.
+        """
         for name, watch in self.watches.items():
             path = checkpoint.path_of(self._folder, name)
             try:
@@ -73,8 +76,15 @@ class Learnt:
                 logger.warning("alert state %s of %s is unreadable, starting anew: %s", row.kind, row.device, error)
             else:
                 by_profile.setdefault(row.profile, []).append(StateChange(row.device, row.kind, state))
-        for name, watch in self.watches.items():
-            watch.decider.restore(by_profile.get(name, ()))
+        events: list[Alert] = []
+        dropped: list[AlertStateRow] = []
+        for name, changes in by_profile.items():
+            known = self.watches.get(name)
+            for change in changes if known is None else known.decider.restore(changes):
+                dropped.append(AlertStateRow(name, change.device, change.kind, b""))
+                if change.state is not None and change.state.alert is not None:
+                    events.append(cleared(change.state.alert, change.state.alert.time, "no longer watched"))
+        return Effects(events, dropped)
 
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[None]:

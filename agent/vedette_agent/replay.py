@@ -110,7 +110,9 @@ class Replay:
             ReplayError: no header, no time column, or no profile whose channels are there.
         """
         self._device = device
-        self._lines = csv.reader(file, delimiter=_delimiter(file))
+        delimiter = _delimiter(file)
+        self._decimal_comma = delimiter != ","
+        self._lines = csv.reader(file, delimiter=delimiter)
         header = [name.strip() for name in next(self._lines, [])]
         self.layout = find_layout(config, header, profile, time_column, device_column)
         self._watch = ProfileWatch(self.layout.profile, config.gateway.id, "replay", config.limits.max_devices)
@@ -121,9 +123,9 @@ class Replay:
     def run(self) -> Iterator[ReplayedReading]:
         """Score every reading, in the order of the file."""
         taken: list[tuple[int, list[str]]] = []
-        for line in enumerate(self._lines, 2):
-            if line[1]:
-                taken.append(line)
+        for line in self._lines:
+            if line:
+                taken.append((self._lines.line_num, line))
             if len(taken) == BATCH:
                 yield from self._score(taken)
                 taken = []
@@ -168,7 +170,7 @@ class Replay:
                 self._skip(number, f"time {whens[i]!r} is neither ISO 8601 nor seconds since 1970")
                 continue
             try:
-                value = [np.nan if c is None else _value(_field(line, c)) for c in layout.channels]
+                value = [np.nan if c is None else self._value(_field(line, c)) for c in layout.channels]
             except ValueError as error:
                 self._skip(number, str(error))
                 continue
@@ -182,6 +184,16 @@ class Replay:
             values.append(value)
         columns = np.array(values, np.float64).reshape(len(kept), len(layout.channels))
         return [whens[i] for i in kept], ReadingBatch.of(rows, times[kept], columns), names
+
+    def _value(self, text: str) -> float:
+        if text.lower() in MISSING:
+            return float("nan")
+        if self._decimal_comma and text.count(",") == 1:
+            text = text.replace(",", ".")
+        value = float(text)  # says itself what it could not convert
+        if not np.isfinite(value):
+            raise ValueError(f"value {text!r} is not finite")
+        return value
 
     def _skip(self, line: int, why: str) -> None:
         self.summary.skipped += 1
@@ -198,15 +210,6 @@ def _number_or_text(text: str) -> float | str | None:
         return float(text)
     except ValueError:
         return text or None
-
-
-def _value(text: str) -> float:
-    if text.lower() in MISSING:
-        return float("nan")
-    value = float(text)  # says itself what it could not convert
-    if not np.isfinite(value):
-        raise ValueError(f"value {text!r} is not finite")
-    return value
 
 
 def _delimiter(file: TextIO) -> str:
@@ -284,6 +287,7 @@ def open_input(path: Path) -> TextIO:
         ReplayError: it cannot be read.
     """
     try:
-        return path.open(newline="", encoding="utf-8-sig")
+        # a line that is not UTF-8 costs itself, not the file
+        return path.open(newline="", encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise ReplayError(f"{path}: {error.strerror}") from error

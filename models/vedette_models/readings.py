@@ -29,8 +29,8 @@ class Quality(IntFlag):
 class ReadingBatch:
     """N readings of devices of one profile with C channels, in order of arrival.
 
-    A reading is one message of one device: a time and a value for each of its channels.
-    Readings of the same device may stand in one batch more than once; their order counts.
+    A reading is one message of one device: a time and a value for each of its channels. Readings of the same device
+    may stand in one batch more than once; their order counts.
     """
 
     device: NDArray[np.intp]

@@ -13,7 +13,8 @@ from vedette_agent.mqtt import connection
 from vedette_agent.mqtt.connection import TransportFactory
 from vedette_agent.mqtt.paho_transport import PahoTransport
 
-WAYS = (*(["codec"] if find_spec("mqtt5") else []), "paho", "paho 3.1.1")
+WAYS = ("codec" if find_spec("mqtt5") else "paho", "paho 3.1.1")
+"""For MQTT 5 the transport that an installation uses: the codec with the extra `mqtt5`, paho without."""
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ class HubSimulator:
 
     def _received(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         self.largest = max(self.largest, len(message.payload))
-        delivery = messages.from_bytes(Delivery, message.payload)
+        delivery = messages.from_bytes(Delivery, bytes(message.payload))
         name = message.topic.rsplit("/", 1)[-1]
         priority = next(p for p in messages.PRIORITIES if p == name)
         for row in delivery.rows:

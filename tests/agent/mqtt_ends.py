@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,16 @@ async def until(condition: Callable[[], object], what: str = "", seconds: float 
         await asyncio.sleep(0.005)
 
 
+async def until_true(look: Callable[[], Awaitable[object]], what: str = "", seconds: float = SECONDS) -> None:
+    """As `until`, for what takes an `await` to find out."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if await look():
+            return
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what or look}"
+        await asyncio.sleep(0.005)
+
+
 def broker_of(url: str, **changes: Any) -> Broker:
     """[devices] or [hub] with this address."""
     return Broker(**{"url": url, "client_id": "vedette-gw", "connect_timeout": 3.0, **changes})
@@ -52,7 +62,7 @@ class Device:
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5, manual_ack=not clean
         )
-        self._client.on_message = lambda _c, _u, m: self.messages.append((m.topic, m.payload, m.retain))
+        self._client.on_message = lambda _c, _u, m: self.messages.append((m.topic, bytes(m.payload), m.retain))
         self._client.on_disconnect = lambda _c, _u, _f, reason, _p: self.disconnects.append(reason.value)
         properties = None
         if not clean:

@@ -43,6 +43,8 @@ def replay(
     from vedette_agent.replay import Replay, ReplayError, open_input
 
     config = load_or_exit(config_path, outside_service=True)
+    if out is not None and out.exists() and source.exists() and out.samefile(source):
+        raise click.ClickException(f"{out}: --out is the input itself, name another file")
     try:
         with open_input(source) as file:
             run = Replay(
@@ -60,8 +62,10 @@ def replay(
             else:
                 with out.open("w", newline="", encoding="utf-8") as scores:
                     _write(run, scores)
-    except (ReplayError, csv.Error, UnicodeDecodeError) as error:
+    except (ReplayError, csv.Error) as error:
         raise click.ClickException(f"{source}: {error}") from None
+    except BrokenPipeError:
+        raise  # whoever reads has seen enough; click ends quietly
     except OSError as error:
         raise click.ClickException(f"{error.filename}: {error.strerror}") from None
     for problem in run.summary.problems:

@@ -22,7 +22,7 @@ def run(config_path: Path, trace: Path | None) -> None:
     import asyncio
 
     from vedette_agent.agent import Agent
-    from vedette_agent.delivery.outbox import OutboxError
+    from vedette_agent.delivery.database import OutboxError
     from vedette_agent.logs import configure
     from vedette_agent.memory import return_freed
 

@@ -30,8 +30,6 @@ POLL = 0.1
 @json_option
 def status(config_path: Path, as_json: bool) -> None:
     """Say how the agent is: exit code 0 well, 1 with problems, 3 not running."""
-    import msgspec
-
     from vedette_agent import status as states
     from vedette_models.messages import MessageError
 
@@ -42,14 +40,20 @@ def status(config_path: Path, as_json: bool) -> None:
         raise click.ClickException(f"{config.gateway.state_dir / states.FILE}: {error}") from None
     running = found is not None and found.online and time.time() - found.time < 3 * config.gateway.heartbeat + 5
     if as_json:
-        body = {} if found is None else msgspec.to_builtins(found)
-        click.echo(json.dumps({"running": running, **body}))
+        click.echo(json.dumps({"running": running, **({} if found is None else _complete(found))}))
     elif found is None:
         click.echo(f"not running: no agent has used {config.gateway.state_dir} yet")
     else:
         for line in _describe(found, running):
             click.echo(line)
     sys.exit(NOT_RUNNING if not running or found is None else 1 if found.problems else 0)
+
+
+def _complete(found: Status) -> dict[str, object]:
+    """All fields, also those that a message leaves out at their default: programs should not have to know."""
+    import msgspec
+
+    return {**msgspec.structs.asdict(found), "counters": msgspec.structs.asdict(found.counters)}
 
 
 def _describe(found: Status, running: bool) -> Iterator[str]:
@@ -84,9 +88,11 @@ def _ago(then: float, now: float) -> str:
 
 @contextmanager
 def _outbox(config: Config) -> Iterator[Outbox]:
-    from vedette_agent.delivery.outbox import DATABASE, Outbox, OutboxError
+    from vedette_agent.delivery import database
+    from vedette_agent.delivery.database import OutboxError
+    from vedette_agent.delivery.outbox import Outbox
 
-    path = config.gateway.state_dir / DATABASE
+    path = config.gateway.state_dir / database.FILE
     if not path.exists():
         raise click.ClickException(f"{path} does not exist: no agent has used {config.gateway.state_dir} yet")
     try:
@@ -157,9 +163,12 @@ def forget(config_path: Path, timeout: float, device: str) -> None:
 
 def ask(config: Config, verb: str, argument: str, timeout: float) -> object:
     """Leave a request for the running agent; its answer, or None when none came in time (it then finds it later)."""
+    from vedette_agent.delivery.requests import Requests
+
     with _outbox(config) as box:
-        request = box.ask(verb, argument, time.time())
-        return _wait(lambda: box.answer_of(request), timeout)
+        requests = Requests(box.database)
+        request = requests.ask(verb, argument, time.time())
+        return _wait(lambda: requests.answer_of(request), timeout)
 
 
 @click.command("test-alert")

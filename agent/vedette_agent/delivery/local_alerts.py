@@ -1,8 +1,7 @@
 """LocalAlerts: outbox → retained alert topics on the devices' broker.
 
 A topic holds the newest revision while an alert is open and is empty otherwise. What the broker retains is reconciled
-at every
-connect: alerts that are open are published again, topics of alerts that are not are cleared.
+at every connect: alerts that are open are published again, topics of alerts that are not are cleared.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from vedette_agent.delivery.outbox import OutboxError
+from vedette_agent.delivery.database import OutboxError
 from vedette_agent.mqtt.connection import Connection
 from vedette_agent.mqtt.transport import NotConnected
 from vedette_models import messages, topics

@@ -1,26 +1,22 @@
 """Outbox: what must not be lost, in SQLite, until every sink has it.
 
 One transaction commits what a batch of readings caused: alert events, the state of the alerts behind them, dead
-letters, and what
-a redelivery of its messages would look like. A row's id is gateway / epoch / class / sequence: the epoch is new and
-random at every
-start, so that a restored or cloned database cannot reuse ids, and the sequence is one per class and has no gaps but
-declared ones.
+letters, and what a redelivery of its messages would look like. A row's id is gateway / epoch / class / sequence: the
+epoch is new and random at every start, so that a restored or cloned database cannot reuse ids, and the sequence is
+one per class and has no gaps but declared ones.
 
 The box is bounded. At the limit the oldest rows of the least important class make room, and what was still
-undelivered among them
-becomes a declared loss, which the hub is told.
+undelivered among them becomes a declared loss, which the hub is told.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
-import sqlite3
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from vedette_agent.delivery.schema import TooNewError, migrate
+from vedette_agent.delivery.database import Database
 from vedette_agent.mqtt.message import SettledKey
 from vedette_agent.reading.effects import AlertStateRow, DeadLetterRow, Effects
 from vedette_models import messages, topics
@@ -34,23 +30,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DATABASE = "agent.db"
-"""Its name in the state folder."""
 EVICT_SHARE = 0.02
 """How much of a full box is emptied at once, so that a storm does not evict at every row."""
 LOSSES_PER_REPORT = 100
 REPORT_BYTES = 16_384
 """What a report of so many losses takes at most."""
 LOSSES_KEPT = 1_000
-PAGE_BYTES = 4096
-CACHE_KIB = 512
 _LARGEST_SEQUENCE = 2**63 - 1
 """SQLite's largest integer; a receipt may say anything."""
 _RANK: dict[Priority, int] = {name: rank for rank, name in enumerate(PRIORITIES)}
-
-
-class OutboxError(Exception):
-    """The database cannot do what it must: says what, where, and what to do."""
 
 
 class PendingRow(NamedTuple):
@@ -76,16 +64,8 @@ class Stats(NamedTuple):
     dead_letters: int
 
 
-class Request(NamedTuple):
-    """What another process asks of the running agent."""
-
-    id: int
-    verb: str
-    argument: str
-
-
 class Outbox:
-    """The agent's database. Used by one thread at a time; other processes may open it beside us."""
+    """What waits, and what is remembered, in the agent's database."""
 
     def __init__(
         self,
@@ -97,44 +77,24 @@ class Outbox:
         dead_letters: int = 1_000,
         settled_keys: int = 1_024,
     ) -> None:
-        self.path, self.gateway, self.limits = path, gateway, limits
+        self.gateway, self.limits = gateway, limits
         self._settled_keys = settled_keys
         self.epoch = secrets.token_hex(6)
         self._to_hub, self._dead_letters = to_hub, dead_letters
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(f"PRAGMA journal_size_limit = {8 * 1024 * 1024}")
-            connection.execute(f"PRAGMA max_page_count = {(2 * limits.max_bytes + 64 * 1024 * 1024) // PAGE_BYTES}")
-            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-            migrate(connection)
-        except TooNewError as error:
-            raise OutboxError(f"{path}: {error}; run the newer agent, or move the file away and start again") from error
-        except sqlite3.DatabaseError as error:
-            raise OutboxError(f"{path}: cannot open: {error}; {_hint(error)}") from error
-        except OSError as error:
-            raise OutboxError(
-                f"{path}: {error.strerror or error}; the agent must be able to write its state_dir"
-            ) from error
-        self._conn = connection
+        self.database = Database(path, limits.max_bytes)
+        self._conn = self.database.connection
         self._next: dict[Priority, int] = dict.fromkeys(PRIORITIES, 1)
-        self._number = self._scalar("SELECT coalesce(max(number), 0) FROM settled")
+        self._number = self.database.number("SELECT coalesce(max(number), 0) FROM settled")
         self._rows = self._bytes = 0
         self.refresh()
 
     def close(self) -> None:
         """Close the database; everything committed is on disk."""
-        self._conn.close()
+        self.database.close()
 
     def refresh(self) -> None:
         """Count rows again, since other processes write too."""
-        self._rows, self._bytes = self._select("SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox")[0]
-
-    def changed_elsewhere(self) -> int:
-        """A number that changes when another process has written to the database."""
-        return self._scalar("PRAGMA data_version")
+        self._rows, self._bytes = self.database.select("SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox")[0]
 
     # ---------------------------------------------------------------- commit
 
@@ -252,7 +212,7 @@ class Outbox:
         return self._pending("hub_done = 0 ORDER BY priority, id", limit)
 
     def _pending(self, where: str, limit: int) -> list[PendingRow]:
-        rows = self._select(
+        rows = self.database.select(
             f"SELECT id, priority, epoch, sequence, topic, body FROM outbox WHERE {where} LIMIT ?", (limit,)
         )
         return [PendingRow(r[0], PRIORITIES[r[1]], *r[2:]) for r in rows]
@@ -295,11 +255,11 @@ class Outbox:
 
     def declare_losses(self, now: float) -> None:
         """Put losses that no report carries yet into reports; a box too full for all of them takes the rest later."""
-        while self._select("SELECT 1 FROM loss WHERE reported_by IS NULL LIMIT 1"):
+        while self.database.select("SELECT 1 FROM loss WHERE reported_by IS NULL LIMIT 1"):
             with self._transaction("declare losses"):
                 # First make room: that may add to what this report must declare.
                 full = self._make_room(REPORT_BYTES)
-                unreported = self._select(
+                unreported = self.database.select(
                     "SELECT rowid, priority, epoch, first, last, reason FROM loss WHERE reported_by IS NULL LIMIT ?",
                     (LOSSES_PER_REPORT,),
                 )
@@ -315,15 +275,19 @@ class Outbox:
 
     def settled_keys(self) -> list[SettledKey]:
         """What redeliveries of the newest committed batches would look like."""
-        return [SettledKey(*row) for row in self._select("SELECT packet_id, digest FROM settled ORDER BY number")]
+        return [
+            SettledKey(*row) for row in self.database.select("SELECT packet_id, digest FROM settled ORDER BY number")
+        ]
 
     def alert_states(self) -> list[AlertStateRow]:
         """The state of every device's alerts."""
-        return [AlertStateRow(*row) for row in self._select("SELECT profile, device, kind, body FROM alert_state")]
+        return [
+            AlertStateRow(*row) for row in self.database.select("SELECT profile, device, kind, body FROM alert_state")
+        ]
 
     def filters(self) -> list[str]:
         """The topic filters last subscribed."""
-        return [row[0] for row in self._select("SELECT filter FROM subscription")]
+        return [row[0] for row in self.database.select("SELECT filter FROM subscription")]
 
     def set_filters(self, filters: Sequence[str]) -> None:
         """Remember the topic filters subscribed now."""
@@ -335,12 +299,12 @@ class Outbox:
 
     def history(self, limit: int) -> list[Alert]:
         """The newest alert events, newest first."""
-        rows = self._select("SELECT body FROM history ORDER BY id DESC LIMIT ?", (limit,))
+        rows = self.database.select("SELECT body FROM history ORDER BY id DESC LIMIT ?", (limit,))
         return [messages.from_bytes(Alert, row[0]) for row in rows]
 
     def dead_letters(self, limit: int) -> list[DeadLetterRow]:
         """The newest dead letters, newest first."""
-        rows = self._select(
+        rows = self.database.select(
             "SELECT time, topic, reason, detail, sample FROM dead_letter ORDER BY id DESC LIMIT ?", (limit,)
         )
         return [DeadLetterRow(*row) for row in rows]
@@ -348,83 +312,25 @@ class Outbox:
     def stats(self) -> Stats:
         """How full the box is."""
         self.refresh()
-        oldest = self._select("SELECT min(written) FROM outbox")[0][0]
-        lost = self._scalar("SELECT coalesce(sum(last - first + 1), 0) FROM loss")
-        return Stats(self._rows, self._bytes, oldest, lost, self._scalar("SELECT count(*) FROM dead_letter"))
-
-    # ------------------------------------------------- asked by other processes
-
-    def ask(self, verb: str, argument: str, now: float) -> int:
-        """Leave a request for the running agent; return its id."""
-        with self._transaction("leave a request"):
-            cursor = self._conn.execute(
-                "INSERT INTO request (verb, argument, asked) VALUES (?, ?, ?)", (verb, argument, now)
-            )
-        return int(cursor.lastrowid or 0)
-
-    def requests(self) -> list[Request]:
-        """Requests that wait for an answer."""
-        rows = self._select("SELECT id, verb, argument FROM request WHERE answer IS NULL ORDER BY id")
-        return [Request(*row) for row in rows]
-
-    def answer(self, request: int, text: str) -> None:
-        """Answer a request; old answers are dropped."""
-        with self._transaction("answer a request"):
-            self._conn.execute("UPDATE request SET answer = ? WHERE id = ?", (text, request))
-            self._trim("request", 100)
-
-    def answer_of(self, request: int) -> str | None:
-        """The answer to a request, or None while there is none."""
-        rows = self._select("SELECT answer FROM request WHERE id = ?", (request,))
-        return rows[0][0] if rows else None
+        oldest = self.database.select("SELECT min(written) FROM outbox")[0][0]
+        lost = self.database.number("SELECT coalesce(sum(last - first + 1), 0) FROM loss")
+        return Stats(self._rows, self._bytes, oldest, lost, self.database.number("SELECT count(*) FROM dead_letter"))
 
     def has_rows_of(self, epoch: str) -> tuple[int, int]:
         """(rows the devices' broker lacks, rows the hub has not receipted) of one epoch."""
-        rows = self._select(
+        rows = self.database.select(
             "SELECT coalesce(sum(local_done = 0), 0), coalesce(sum(hub_done = 0), 0) FROM outbox WHERE epoch = ?",
             (epoch,),
         )
         return int(rows[0][0]), int(rows[0][1])
-
-    # ------------------------------------------------------------------------
-
-    def _scalar(self, statement: str) -> int:
-        return int(self._select(statement)[0][0])
-
-    def _select(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """All rows of a query.
-
-        Raises:
-            OutboxError: the database cannot be read.
-        """
-        try:
-            return self._conn.execute(statement, parameters).fetchall()
-        except sqlite3.Error as error:
-            raise OutboxError(f"{self.path}: cannot read: {error}; {_hint(error)}") from error
 
     @contextmanager
     def _transaction(self, what: str) -> Iterator[None]:
         """All or nothing, in memory too: a failed transaction leaves counters and sequences as they were."""
         before = dict(self._next), self._rows, self._bytes, self._number
         try:
-            # At once, since another process that writes after our first look would make our first change fail.
-            self._conn.execute("BEGIN IMMEDIATE")
-            yield
-            self._conn.execute("COMMIT")
-        except BaseException as error:
+            with self.database.transaction(what):
+                yield
+        except BaseException:
             self._next, self._rows, self._bytes, self._number = before
-            self._conn.rollback()
-            if isinstance(error, sqlite3.Error):
-                raise OutboxError(f"{self.path}: cannot {what}: {error}; {_hint(error)}") from error
             raise
-
-
-def _hint(error: sqlite3.Error) -> str:
-    text = str(error)
-    if "full" in text:
-        return "free space on its disk; nothing is acknowledged until it can be written"
-    if "locked" in text:
-        return "another process holds it for too long"
-    if "readonly" in text or "unable to open" in text:
-        return "the agent must be able to write its state_dir"
-    return "if the file is damaged, move it away and start again"

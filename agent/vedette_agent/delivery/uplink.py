@@ -1,8 +1,7 @@
 """Uplink: outbox → hub over MQTT; receipts back.
 
 Rows go up until the hub says that it has committed them; a PUBACK means nothing, since a broker is not the system of
-record.
-After a silence they are sent again, less and less often while the hub does not answer.
+record. After a silence they are sent again, less and less often while the hub does not answer.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from vedette_agent.delivery.outbox import OutboxError
+from vedette_agent.delivery.database import OutboxError
 from vedette_agent.mqtt.connection import Connection
 from vedette_agent.mqtt.transport import NotConnected, Will
 from vedette_models import messages, topics

@@ -81,6 +81,7 @@ class Connection:
                     if problem != self.problem:
                         logger.warning("%s broker %s: %s", self.name, self.broker.url, problem)
                     self.problem = problem
+                    self._short_lives = 0  # who only evicts us leaves the broker open to us
                     pause, delay = delay, min(delay * 2, RETRY_LONGEST)
             finally:
                 if self._transport is not transport:
@@ -163,7 +164,8 @@ class Connection:
         return True
 
     def _there(self) -> Transport:
-        if self._transport is None:
+        # What is asked of a transport that has ended would never be answered, and `_lost` runs a moment later.
+        if self._transport is None or self._transport.closed.done():
             raise NotConnected(f"{self.name} broker {self.broker.url}: {self.problem or 'not connected'}")
         return self._transport
 

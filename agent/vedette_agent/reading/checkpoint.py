@@ -1,8 +1,7 @@
 """Checkpoint: what the detectors of a profile have learnt, on disk, so that a restart resumes.
 
 One `.npz` file per profile, of plain arrays, written to a temporary name, synced and renamed: a power cut leaves the
-old one or
-the new one. A file that cannot be used is set aside and said; the detectors then learn anew.
+old one or the new one. A file that cannot be used is set aside and said; the detectors then learn anew.
 """
 
 from __future__ import annotations

@@ -52,6 +52,13 @@ class AlertState(msgspec.Struct):
     """The condition goes on, held back: counted once."""
 
 
+def cleared(alert: Alert, time: float, why: str) -> Alert:
+    """The event that ends an alert."""
+    return msgspec.structs.replace(
+        alert, revision=alert.revision + 1, state="cleared", time=time, cleared=time, cleared_by=why
+    )
+
+
 class Signal(NamedTuple):
     """One reading as seen by one kind of alert."""
 
@@ -217,9 +224,7 @@ class Decider:
     def _clear(state: AlertState, alert: Alert, time: float, why: str) -> Alert:
         state.alert, state.quiet = None, 0
         state.cleared, state.cleared_severity = time, SEVERITIES.index(alert.severity)
-        return msgspec.structs.replace(
-            alert, revision=alert.revision + 1, state="cleared", time=time, cleared=time, cleared_by=why
-        )
+        return cleared(alert, time, why)
 
     def _explain(
         self, kind: str, signal: Signal, verdicts: Verdicts
@@ -321,16 +326,20 @@ class Decider:
             self._open[row] = False
         return Decided(events, [], changes, 0)
 
-    def restore(self, states: Sequence[StateChange]) -> None:
-        """Take over committed states; a device that has no row any more gets one, while there is room."""
-        for device, kind, state in states:
+    def restore(self, states: Sequence[StateChange]) -> list[StateChange]:
+        """Take over committed states; a device that has no row gets one. Returns those there is no room for."""
+        left = []
+        for change in states:
+            device, kind, state = change
             row = self.table.row(device)
             if row is None or state is None or kind not in KINDS:
+                left.append(change)
                 continue
             state.channel = self._column(state.alert)
             self._states[row, kind] = state
             self._make_room()
             self._watch(row)
+        return left
 
     def _column(self, alert: Alert | None) -> int:
         """Column of an alert's main channel, by name: the profile may have other channels than when it was raised."""

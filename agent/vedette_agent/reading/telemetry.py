@@ -5,25 +5,22 @@
         batch.acknowledge()
 
 The session outlives us: the broker keeps what arrives while we are away, and sends again what we have not
-acknowledged. What
-was settled but whose acknowledgement was lost comes again marked as a duplicate, is recognised by packet id and
-content, and is
-not handed out a second time as new.
+acknowledged. What was settled but whose acknowledgement was lost comes again marked as a duplicate, is recognised by
+packet id and content, and is not handed out a second time as new.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from vedette_agent.mqtt.connection import Connection
 from vedette_agent.mqtt.message import SettledKey
 from vedette_agent.mqtt.transport import NotConnected, Will
+from vedette_agent.reading.settled import Settled, digest
 from vedette_models import topics
 
 if TYPE_CHECKING:
@@ -33,22 +30,6 @@ if TYPE_CHECKING:
     from vedette_agent.mqtt.message import Message
 
 logger = logging.getLogger(__name__)
-
-REMEMBERED_BYTES = 256
-"""Settled payloads up to this length are remembered as they are: cheaper than a digest."""
-
-
-def digest(message: Message) -> bytes:
-    """16 bytes that stand for topic and payload of a message."""
-    content = hashlib.blake2b(message.topic.encode(), digest_size=16)
-    content.update(b"\0")
-    content.update(message.payload)
-    return content.digest()
-
-
-def _fingerprint(message: Message) -> tuple[str, bytes]:
-    """Topic and payload, or what stands for a payload too long to remember."""
-    return message.topic, message.payload if len(message.payload) <= REMEMBERED_BYTES else digest(message)
 
 
 class Batch:
@@ -99,10 +80,7 @@ class Telemetry:
         self._on_connected, self._on_retained_alert = on_connected, on_retained_alert
         self._limit = batch
         self._waiting: list[Message] = []
-        self._settled: dict[int, tuple[str, bytes]] = {}
-        """Fingerprint by packet id, the newest last, bounded by twice what the broker may have in flight."""
-        self._settled_before: dict[int, bytes] = {key.packet_id: key.digest for key in settled}
-        """By packet id: settled by an earlier run of the agent."""
+        self._settled = Settled(settled)
         self._some = asyncio.Event()
         self.subscribed = False
         """Whether the broker has granted every filter on this connection."""
@@ -124,26 +102,12 @@ class Telemetry:
             if not taken:
                 continue
             generation = self.connection.generation
-            settled = [m.duplicate and self._is_settled(m) for m in taken]
+            settled = [m.duplicate and m in self._settled for m in taken]
             yield Batch(taken, settled, time.time(), partial(self._settle, generation))
-
-    def _is_settled(self, message: Message) -> bool:
-        """Whether this redelivery repeats a message whose effects are durable already."""
-        before = self._settled.get(message.packet_id)
-        if before is not None:
-            return before == _fingerprint(message)
-        return self._settled_before.get(message.packet_id) == digest(message)
 
     def _settle(self, generation: int, batch: Batch) -> None:
         packet_ids = [m.packet_id for m in batch.received if m.packet_id]
-        for message in batch.received:
-            if message.packet_id:
-                self._settled.pop(message.packet_id, None)
-                self._settled[message.packet_id] = _fingerprint(message)
-                self._settled_before.pop(message.packet_id, None)
-        excess = len(self._settled) - 2 * self.connection.broker.receive_maximum
-        for oldest in list(islice(self._settled, max(0, excess))):
-            del self._settled[oldest]
+        self._settled.add(batch.received)
         self.connection.acknowledge(packet_ids, generation)
 
     # ---------------------------------------------------------- connection's listener
@@ -157,7 +121,6 @@ class Telemetry:
             # nothing comes again, and packet ids begin anew: what waits can no longer be acknowledged
             self._waiting = [m._replace(packet_id=0) for m in self._waiting]
             self._settled.clear()
-            self._settled_before.clear()
         self._subscribing = asyncio.get_running_loop().create_task(self._subscribe(), name="subscribe")
 
     async def _subscribe(self) -> None:

@@ -174,6 +174,7 @@ class RangeBreak:
             breaks,
             self._ranges.other_side(summaries, breaks),
             summaries.deviation[breaks.row],
+            self._views.recent_range(len(x), breaks.row),
         )
 
 
@@ -190,14 +191,29 @@ class _Records(NamedTuple):
     """(B,) see `Ranges.other_side`."""
     deviation: NDArray[np.float64]
     """(B,) mean absolute deviation of the series."""
+    recent: NDArray[np.float64]
+    """(2, B) smallest and largest of the readings before this one, as far as the windows go."""
 
     def describe(self, i: int, x: float) -> Finding:
         """The i-th break, by the reading `x`, in words."""
         place, deviation = int(self.breaks.place[i]), float(self.deviation[i])
         value, high, low = float(self.breaks.value[i]), float(self.breaks.reach[i]), -float(self.other_side[i])
         if place < VIEWS:
-            return describe(place, x, value, low, high, deviation)
-        return describe(place - VIEWS, x, -value, -high, -low, deviation)
+            found = describe(place, x, value, low, high, deviation)
+        else:
+            found = describe(place - VIEWS, x, -value, -high, -low, deviation)
+        return self._within_reason(found, i) if found.value == x else found
+
+    def _within_reason(self, found: Finding, i: int) -> Finding:
+        """A usual range of readings, no wider on the side that was not left than readings have been of late.
+
+        What a residual may do in either direction, added to what is expected now, can say of a pressure that it is
+        usually below zero.
+        """
+        least, most = self.recent[:, i].tolist()
+        if found.value > found.high:
+            return found._replace(low=least) if found.low < least < found.high else found
+        return found._replace(high=most) if found.low < most < found.high else found
 
 
 class _Found(NamedTuple):

@@ -153,6 +153,14 @@ class Views:
         self._activity_views(series, recent, deviation, places[:2], views)
         return seen and youngest >= MATURE
 
+    def recent_range(self, rows: int, which: NDArray[np.intp]) -> NDArray[np.float64]:
+        """(2, K) smallest and largest of up to 100 readings before the last, for rows `which` (K,) of the last look.
+
+        `rows` is how many rows that look had.
+        """
+        before = self._recent_memory[: (RING - 1) * rows].reshape(RING - 1, rows)[:, which]
+        return np.stack([np.fmin.reduce(before, axis=0), np.fmax.reduce(before, axis=0)])
+
     def _week(
         self,
         series: NDArray[np.intp],

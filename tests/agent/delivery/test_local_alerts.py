@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.agent.alerts import alert, cleared
-from tests.agent.mqtt_ends import Device, Watching, broker_of, device, until
+from tests.agent.mqtt_ends import Device, Watching, broker_of, device, until, until_true
 from tests.brokers import Mosquitto
 from vedette_agent.config.models import OutboxLimits
 from vedette_agent.delivery import local_alerts
 from vedette_agent.delivery.database_thread import DatabaseThread
 from vedette_agent.delivery.local_alerts import LocalAlerts
-from vedette_agent.delivery.outbox import Effects, Outbox
+from vedette_agent.delivery.outbox import Outbox
+from vedette_agent.reading.effects import Effects
 from vedette_models import messages
 from vedette_models.messages import Alert
 
@@ -46,9 +47,10 @@ class Gateway:
         self.local.wake()
 
     async def emptied(self) -> None:
-        async with asyncio.timeout(15):
-            while (await self.database(self.box.stats)).rows:
-                await asyncio.sleep(0.01)
+        async def empty() -> bool:
+            return (await self.database(self.box.stats)).rows == 0
+
+        await until_true(empty)
 
     async def stop(self) -> None:
         assert not self._task.done()
@@ -135,12 +137,13 @@ async def test_connecting_clears_what_is_not_open_and_publishes_what_is(mosquitt
     gateway.open = [alert(device="real"), alert(device="unheard of")]
     try:
         await until(lambda: gateway.watching.telemetry.connection.up)
-        wanted = {"gw/real", "gw/unheard%20of", "neighbour/x"}
-        async with asyncio.timeout(10):
-            while {"/".join(t.split("/")[1:3]) for t in await asyncio.to_thread(retained_topics, mosquitto.port)} != {
-                *wanted, "gw/status"
-            }:  # fmt: skip
-                await asyncio.sleep(0.02)
+        wanted = {"gw/real", "gw/unheard%20of", "neighbour/x", "gw/status"}
+
+        async def as_it_should() -> bool:
+            kept = await asyncio.to_thread(retained_topics, mosquitto.port)
+            return {"/".join(topic.split("/")[1:3]) for topic in kept} == wanted
+
+        await until_true(as_it_should)
         kept = await asyncio.to_thread(retained_topics, mosquitto.port)
         assert messages.from_bytes(Alert, kept["vedette/gw/real/alert/anomaly"]) == alert(device="real")
         assert kept["vedette/gw/status"] == b"{}"
@@ -166,16 +169,17 @@ async def test_what_happened_while_the_broker_was_away_is_made_up_for(mosquitto:
         await gateway.commit(cleared(device="ended"), alert(device="new"))
         mosquitto.start()
         await gateway.emptied()
-        async with asyncio.timeout(10):
-            while len(await asyncio.to_thread(retained, mosquitto.port)) != 2:
-                await asyncio.sleep(0.02)
-        kept = await asyncio.to_thread(retained, mosquitto.port)
-        assert {a.device for a in kept.values()} == {"stays", "new"}
+
+        async def as_it_should() -> bool:
+            kept = await asyncio.to_thread(retained, mosquitto.port)
+            return {a.device for a in kept.values()} == {"stays", "new"}
+
+        await until_true(as_it_should)
 
 
 async def test_a_row_of_a_newer_agent_does_not_hold_up_the_others(mosquitto: Mosquitto, tmp_path: Path) -> None:
     async with running(mosquitto.url, tmp_path) as gateway:
-        gateway.box._conn.execute(
+        gateway.box.database.connection.execute(
             "INSERT INTO outbox (priority, epoch, sequence, written, topic, body, local_done, hub_done) "
             "VALUES (0, 'new', 1, 1.0, 'vedette/gw/odd/alert/anomaly', ?, 0, 1)",
             (b'{"unknown":1}',),

@@ -13,14 +13,10 @@ import pytest
 
 from tests.agent.alerts import alert, cleared
 from vedette_agent.config.models import OutboxLimits
-from vedette_agent.delivery.outbox import (
-    AlertStateRow,
-    DeadLetterRow,
-    Effects,
-    Outbox,
-    OutboxError,
-)
+from vedette_agent.delivery.database import OutboxError
+from vedette_agent.delivery.outbox import Outbox
 from vedette_agent.mqtt.message import SettledKey
+from vedette_agent.reading.effects import AlertStateRow, DeadLetterRow, Effects
 from vedette_models import messages
 from vedette_models.messages import Alert, Committed, Receipt, Report
 
@@ -51,7 +47,7 @@ def sequences(box: Outbox) -> list[int]:
 
 def contents(box: Outbox) -> dict[str, int]:
     tables = ("outbox", "loss", "alert_state", "settled", "history", "dead_letter", "request")
-    return {table: box._scalar(f"SELECT count(*) FROM {table}") for table in tables}
+    return {table: box.database.number(f"SELECT count(*) FROM {table}") for table in tables}
 
 
 EVERYTHING = Effects(
@@ -99,7 +95,7 @@ def test_a_commit_that_fails_in_the_middle_leaves_no_trace(open_box: Open) -> No
 
 def test_a_lock_held_for_too_long_is_said_and_harmless(open_box: Open, tmp_path: Path) -> None:
     box = open_box()
-    box._conn.execute("PRAGMA busy_timeout = 10")
+    box.database.connection.execute("PRAGMA busy_timeout = 10")
     with sqlite3.connect(tmp_path / "agent.db", isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         for call in (
@@ -118,13 +114,13 @@ def test_a_lock_held_for_too_long_is_said_and_harmless(open_box: Open, tmp_path:
 def test_a_full_disk_is_said_and_harmless(open_box: Open) -> None:
     box = open_box()
     box.commit(alerts(1), 1.0)
-    box._conn.execute(f"PRAGMA max_page_count = {box._scalar('PRAGMA page_count')}")
+    box.database.connection.execute(f"PRAGMA max_page_count = {box.database.number('PRAGMA page_count')}")
     before = contents(box)
     huge = alerts(200, reason="x" * 500)
     with pytest.raises(OutboxError, match="full; free space on its disk"):
         box.commit(huge, 2.0)
     assert contents(box) == before
-    box._conn.execute("PRAGMA max_page_count = 100000")
+    box.database.connection.execute("PRAGMA max_page_count = 100000")
     box.commit(huge, 3.0)
     assert sequences(box) == list(range(1, 202))
 
@@ -226,7 +222,7 @@ def test_without_a_hub_nothing_waits_for_it_and_nothing_is_declared_lost(open_bo
     box.commit(alerts(25), 1.0)
     assert box.pending_hub(100) == []
     assert box.stats().lost == 0
-    assert box._select("SELECT * FROM loss") == []
+    assert box.database.select("SELECT * FROM loss") == []
     box.local_done([row.id for row in box.pending_local(100)])
     assert box.stats().rows == 0
 
@@ -332,26 +328,6 @@ def test_filters_are_remembered(open_box: Open) -> None:
     assert box.filters() == ["c"]
 
 
-def test_another_process_asks_and_gets_its_answer(open_box: Open) -> None:
-    agent, command = open_box(), open_box()
-    seen = agent.changed_elsewhere()
-    first = command.ask("forget", "pump 1", 1.0)
-    assert agent.changed_elsewhere() != seen
-    assert [(r.id, r.verb, r.argument) for r in agent.requests()] == [(first, "forget", "pump 1")]
-    assert command.answer_of(first) is None
-    agent.answer(first, "done")
-    assert command.answer_of(first) == "done"
-    assert agent.requests() == []
-    assert command.answer_of(999) is None
-
-
-def test_old_answers_are_dropped(open_box: Open) -> None:
-    box = open_box()
-    for i in range(250):
-        box.answer(box.ask("forget", str(i), 1.0), "done")
-    assert contents(box)["request"] <= 100
-
-
 def test_what_waits_of_an_epoch_is_told_by_sink(open_box: Open) -> None:
     box = open_box()
     box.commit(alerts(3), 1.0)
@@ -365,7 +341,8 @@ import sys
 from pathlib import Path
 from tests.agent.alerts import alert
 from vedette_agent.config.models import OutboxLimits
-from vedette_agent.delivery.outbox import Effects, Outbox
+from vedette_agent.delivery.outbox import Outbox
+from vedette_agent.reading.effects import Effects
 box = Outbox(Path(sys.argv[1]), "gw", OutboxLimits(), to_hub=True)
 print(box.epoch, flush=True)
 for i in range(10**9):

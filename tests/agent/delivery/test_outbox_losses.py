@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.agent.alerts import alert
 from vedette_agent.config.models import OutboxLimits
-from vedette_agent.delivery.outbox import Effects, Outbox
+from vedette_agent.delivery.outbox import Outbox
+from vedette_agent.reading.effects import Effects
 from vedette_models import messages
 from vedette_models.messages import Committed, DeclaredLoss, Priority, Receipt, Report
 
@@ -88,7 +89,7 @@ class Box(RuleBasedStateMachine):
         self.box = self.open()
 
     def ranges(self) -> list[Key]:
-        rows = self.box._select("SELECT priority, epoch, first, last FROM loss")
+        rows = self.box.database.select("SELECT priority, epoch, first, last FROM loss")
         return [(messages.PRIORITIES[p], e, n) for p, e, first, last in rows for n in range(first, last + 1)]
 
     @invariant()
@@ -106,21 +107,23 @@ class Box(RuleBasedStateMachine):
         if hasattr(self, "box"):
             stats = self.box.stats()
             assert stats.rows <= self.limits.max_rows
-            assert stats.rows == len(self.box._select("SELECT id FROM outbox"))
+            assert stats.rows == len(self.box.database.select("SELECT id FROM outbox"))
 
     @invariant()
     def what_the_reports_say_is_what_was_lost(self) -> None:
         """A loss that is marked as reported stands in the body of the report, or in one the hub has."""
         if not hasattr(self, "box"):
             return
-        reported = self.box._select("SELECT priority, epoch, first, last FROM loss WHERE reported_by IS NOT NULL")
+        reported = self.box.database.select(
+            "SELECT priority, epoch, first, last FROM loss WHERE reported_by IS NOT NULL"
+        )
         said = list(self.told)
-        for (body,) in self.box._select("SELECT body FROM outbox WHERE priority = 1"):
+        for (body,) in self.box.database.select("SELECT body FROM outbox WHERE priority = 1"):
             said += messages.from_bytes(Report, body).losses
         spoken = {(loss.priority, loss.epoch, n) for loss in said for n in range(loss.first, loss.last + 1)}
         for rank, epoch, first, last in reported:
             assert {(messages.PRIORITIES[rank], epoch, n) for n in range(first, last + 1)} <= spoken
 
 
-Box.TestCase.settings = settings(max_examples=40, stateful_step_count=30, derandomize=True, deadline=None)
+Box.TestCase.settings = settings(max_examples=25, stateful_step_count=25, derandomize=True, deadline=None)
 TestBox = Box.TestCase

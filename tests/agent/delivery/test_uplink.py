@@ -12,14 +12,15 @@ import pytest
 
 from tests.agent.alerts import alert
 from tests.agent.hub_simulator import HubSimulator
-from tests.agent.mqtt_ends import broker_of, until
+from tests.agent.mqtt_ends import broker_of, device, until, until_true
 from tests.brokers import Mosquitto
 from vedette_agent.config.models import OutboxLimits
 from vedette_agent.delivery import uplink as uplink_module
 from vedette_agent.delivery.database_thread import DatabaseThread
-from vedette_agent.delivery.outbox import Effects, Outbox, PendingRow
+from vedette_agent.delivery.outbox import Outbox, PendingRow
 from vedette_agent.delivery.uplink import BYTES_PER_DELIVERY, ROWS_PER_DELIVERY, Uplink, deliveries
 from vedette_agent.mqtt.transport import Will
+from vedette_agent.reading.effects import Effects
 from vedette_models import messages
 from vedette_models.messages import Delivery
 
@@ -60,9 +61,11 @@ class Gateway:
 
     async def emptied(self) -> None:
         """Return when everything is receipted."""
-        async with asyncio.timeout(15):
-            while await self.rows():
-                await asyncio.sleep(0.01)
+
+        async def empty() -> bool:
+            return await self.rows() == 0
+
+        await until_true(empty)
 
     async def stop(self) -> None:
         assert not self._task.done(), "the uplink goes on whatever comes"
@@ -175,29 +178,21 @@ async def test_garbage_is_ignored(gateway: Gateway, hub: Start) -> None:
 
 
 async def test_a_reconnect_sends_again_what_has_no_receipt(
-    start_mosquitto: Callable[..., Mosquitto], tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    gateway: Gateway, hub: Start, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uplink_module, "RESEND_FIRST", 60.0)
-    mosquitto = start_mosquitto()
-    async with running(mosquitto.url, tmp_path, name) as gateway:
-        await until(lambda: gateway.connects)
-        await gateway.raise_alerts(10)
-        await until(lambda: gateway.uplink._sent)
-        mosquitto.kill()  # it had acknowledged everything, and forgets it
+    gateway.uplink._resend = 60.0
+    there = hub(receipts=0)
+    await until(lambda: there.ready and gateway.connects)
+    await gateway.raise_alerts(10)
+    await until(lambda: len(there.seen) == 10)
+    with device(broker.port, gateway.gateway):  # cuts the connection
         await until(lambda: not gateway.uplink.connection.up)
-        mosquitto.start()
-        there = HubSimulator(mosquitto.port, name)
-        await until(lambda: gateway.connects >= 2)
-        await gateway.raise_alerts(1)
-        try:
-            await until(lambda: len(there.seen) >= 1)
-            if len(there.seen) < 11:  # it had subscribed too late for the first ten
-                gateway.uplink._sent.clear()
-                gateway.uplink.wake()
-            await gateway.emptied()
-            assert len(there.alerts) == 11
-        finally:
-            there.close()
+    there.receipts = 1
+    await until(lambda: gateway.connects >= 2)
+    gateway.uplink.wake()
+    await gateway.emptied()
+    assert set(there.seen.values()) == {2}
 
 
 async def test_declared_losses_reach_the_hub(broker: Mosquitto, tmp_path: Path, name: str, hub: Start) -> None:
@@ -224,7 +219,7 @@ async def test_a_database_that_is_locked_for_a_while_stops_nothing(
 ) -> None:
     there = hub()
     await until(lambda: there.ready)
-    gateway.box._conn.execute("PRAGMA busy_timeout = 1")
+    gateway.box.database.connection.execute("PRAGMA busy_timeout = 1")
     await gateway.raise_alerts(5)
     other = sqlite3.connect(tmp_path / "agent.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

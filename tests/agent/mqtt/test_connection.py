@@ -231,6 +231,33 @@ async def test_publications_on_their_way_fail_when_the_broker_goes(
         assert any(isinstance(result, NotConnected) for result in results)
 
 
+async def test_nothing_is_published_on_a_connection_that_has_just_ended(
+    start_mosquitto: Callable[..., Mosquitto], protocol: str
+) -> None:
+    mosquitto = start_mosquitto()
+    async with watching(broker_of(mosquitto.url, protocol=protocol)) as agent:
+        connection = agent.telemetry.connection
+        refused: list[bool] = []
+
+        def publish(_: object) -> None:
+            # Before anybody has been told that it has ended.
+            for call in (connection.publish("plant/x", b"too late"), connection.subscribe(["plant/x"])):
+                try:
+                    call.send(None)
+                except NotConnected:
+                    refused.append(True)
+                else:
+                    refused.append(False)
+                call.close()
+
+        transport = connection._transport
+        assert transport is not None
+        transport.closed.add_done_callback(publish)
+        mosquitto.kill()
+        await until(lambda: len(refused) == 2, "the connection has ended")
+        assert refused == [True, True]
+
+
 async def test_the_last_will_is_spoken_on_a_crash_and_not_on_a_goodbye(broker: Mosquitto, protocol: str) -> None:
     with device(broker.port) as display:
         display.publish("vedette/gw/status", "", retain=True)  # what other tests left

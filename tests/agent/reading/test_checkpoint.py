@@ -56,7 +56,7 @@ def test_any_profile_has_a_file_of_its_own_in_the_folder(tmp_path: Path, profile
 
 
 @settings(
-    max_examples=150, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(cut=st.integers(0, 5_000), at=st.integers(0, 5_000), bit=st.integers(0, 7), truncate=st.booleans())
 def test_a_damaged_file_is_refused_or_whole(tmp_path: Path, cut: int, at: int, bit: int, truncate: bool) -> None:

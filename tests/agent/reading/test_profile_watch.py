@@ -131,20 +131,34 @@ def test_forgetting_makes_a_device_a_stranger() -> None:
     np.testing.assert_array_equal(run(watch, batch, []).scores, run(fresh, batch, []).scores)
 
 
-def test_a_checkpoint_resumes_with_the_same_scores_and_alerts() -> None:
+@pytest.mark.parametrize("cut", [300, 705, 730])
+def test_a_checkpoint_resumes_with_the_same_scores_and_alerts(cut: int) -> None:
     batch, whole = whole_stream(0)
     first = watch_of()
-    before = run(first, batch.take(slice(0, 500)), [])
+    before = run(first, batch.take(slice(0, cut)), [])
     second = ProfileWatch(PROFILE, "gw", "epoch", 100)
     second.restore(first.checkpoint(1.0))
     second.decider.restore(
         [StateChange(*key, msgspec.json.decode(body, type=AlertState)) for key, body in before.states.items()]
     )
-    after = run(second, batch.take(slice(500, READINGS)), [])
+    after = run(second, batch.take(slice(cut, READINGS)), [])
     np.testing.assert_array_equal(np.concatenate([before.scores, after.scores]), whole.scores)
     assert [(e.device, e.kind, e.state, e.opened) for _, e in before.events + after.events] == [
         (e.device, e.kind, e.state, e.opened) for _, e in whole.events
     ]
+
+
+def test_a_resumed_detector_remembers_the_larger_breaks_before() -> None:
+    values = np.random.default_rng(0).normal(1.0, 0.1, (530, 2))
+    values[[400, 450, 520], 0] += [40.0, 30.0, 20.0]  # the first is too old by then, the second is not
+    batch = ReadingBatch.of([0] * 530, [60.0 * i for i in range(530)], values)
+    whole = run(watch_of(devices=1), batch, [])
+    first = watch_of(devices=1)
+    run(first, batch.take(slice(0, 510)), [])
+    second = ProfileWatch(PROFILE, "gw", "epoch", 100)
+    second.restore(first.checkpoint(1.0))
+    resumed = run(second, batch.take(slice(510, 530)), [])
+    np.testing.assert_array_equal(resumed.scores, whole.scores[510:])
 
 
 def test_a_checkpoint_keeps_who_is_who_around_a_gap() -> None:

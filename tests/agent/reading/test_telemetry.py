@@ -2,20 +2,22 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
-from tests.agent.mqtt_ends import ALERTS, broker_of, device, until, watching
+from tests.agent.mqtt_ends import ALERTS, Watching, broker_of, device, until, watching
 from tests.brokers import Mosquitto
 from vedette_agent.config.models import Broker
 from vedette_agent.mqtt.message import Message, SettledKey
 from vedette_agent.mqtt.transport import Will
-from vedette_agent.reading.telemetry import Telemetry, digest
+from vedette_agent.reading.settled import digest
+from vedette_agent.reading.telemetry import Telemetry
 
 
 @pytest.fixture
-def ours(broker: Mosquitto, protocol: str) -> Iterator[Broker]:
+def ours(broker: Mosquitto, protocol: str) -> Broker:
     """The agent's side of the shared broker, with a session of its own."""
     return broker_of(broker.url, protocol=protocol, client_id=uuid.uuid4().hex)
 
@@ -146,7 +148,7 @@ async def test_after_a_broker_without_memory_everything_new_arrives(
             with device(mosquitto.port) as source:
                 for i in range(5):  # the same content with the same packet ids: new all the same
                     source.publish("plant/p", str(i))
-            await until(lambda run=run: len(agent.fresh) == 5 * (run + 1))
+            await until(partial(all_there, agent, 5 * (run + 1)))
             mosquitto.kill()
             await until(lambda: not agent.telemetry.connection.up)
             mosquitto.start()
@@ -217,7 +219,7 @@ async def test_a_slow_consumer_bounds_memory_and_loses_nothing(broker: Mosquitto
             await until(lambda: agent.telemetry.last_arrival)
             for i in range(60):  # a consumer that takes one batch and pauses
                 agent.gate.set()
-                await until(lambda i=i: len(agent.batches) > i or len(agent.fresh) > 3000)
+                await until(partial(one_more, agent, i))
                 agent.gate.clear()
                 most = max(most, len(agent.telemetry._waiting))
             agent.gate.set()
@@ -245,6 +247,14 @@ async def test_a_flood_without_acknowledgements_is_bounded_too_and_leaves_others
     assert most < 5_000
     assert turns > 100, "the event loop turns between batches"
     assert agent.payloads[-1] == b"last"
+
+
+def all_there(agent: Watching, count: int) -> bool:
+    return len(agent.fresh) == count
+
+
+def one_more(agent: Watching, batches: int) -> bool:
+    return len(agent.batches) > batches or len(agent.fresh) > 3000
 
 
 @pytest.fixture

@@ -1,0 +1,49 @@
+"""What the agent knows of its devices, over restarts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from tests.agent.alerts import alert
+from vedette_agent.learnt import Learnt
+from vedette_agent.reading.decide import AlertState
+from vedette_agent.reading.effects import AlertStateRow
+from vedette_agent.reading.profile_watch import ProfileWatch
+from vedette_models.messages import Alert
+from vedette_models.profile import Channel, Profile
+
+PUMP = Profile("pump", (Channel("flow"),))
+
+
+def row(profile: str, device: str, open_alert: Alert | None) -> AlertStateRow:
+    return AlertStateRow(profile, device, "anomaly", msgspec.json.encode(AlertState(alert=open_alert, raised=1)))
+
+
+def learnt(folder: Path, *, max_devices: int = 10) -> Learnt:
+    return Learnt(folder, {"pump": ProfileWatch(PUMP, "gateway-1", "epoch", max_devices)})
+
+
+def test_an_open_alert_goes_on(tmp_path: Path) -> None:
+    known = learnt(tmp_path)
+    opened = alert(device="pump-1", profile="pump", state="active")
+    effects = known.resume([row("pump", "pump-1", opened)], now=0.0)
+    assert not effects.alerts
+    assert not effects.states
+    assert [a.id for a in known.open_alerts()] == [opened.id]
+
+
+def test_an_alert_of_a_profile_that_is_gone_is_cleared_not_left_open_for_ever(tmp_path: Path) -> None:
+    opened = alert(device="fan-1", profile="fan", state="active", revision=3)
+    effects = learnt(tmp_path).resume([row("fan", "fan-1", opened), row("fan", "fan-2", None)], now=0.0)
+    (event,) = effects.alerts
+    assert (event.id, event.revision, event.state, event.cleared_by) == (opened.id, 4, "cleared", "no longer watched")
+    assert [(s.profile, s.device, s.body) for s in effects.states] == [("fan", "fan-1", b""), ("fan", "fan-2", b"")]
+
+
+def test_an_alert_of_a_device_there_is_no_room_for_is_cleared(tmp_path: Path) -> None:
+    opened = alert(device="pump-2", profile="pump", state="active")
+    states = [row("pump", "pump-1", None), row("pump", "pump-2", opened)]
+    effects = learnt(tmp_path, max_devices=1).resume(states, now=0.0)
+    assert [event.device for event in effects.alerts] == ["pump-2"]

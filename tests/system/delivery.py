@@ -1,0 +1,75 @@
+"""What the agent has committed against what the hub has, alert by alert."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tests.processes import eventually
+from tests.system.accounts import Accounts
+from tests.system.devices import Devices
+from tests.system.gateway import Gateway
+
+RECEIVE_MAXIMUM = 512
+"""Readings that may be on their way to the agent unacknowledged, and so may come again after it was killed."""
+PATIENCE = 60.0
+"""Seconds: the agent sends again after 15, then 30 s what has no receipt."""
+
+
+def check_that_nothing_is_lost(
+    gateway: Gateway, devices: Devices, *, interruptions: int, in_order: bool = True
+) -> None:
+    """Every reading is accounted for, and every alert is at the hub exactly once.
+
+    Compared are sets, by sequence and by (alert, revision):
+
+    1. Readings that the broker has acknowledged to a device, against the agent's trace: each was scored, or recognised
+       as a repetition of what the agent had committed (it was killed after the commit, before it wrote the trace).
+    2. A reading may be scored twice if the agent was killed before its acknowledgement had left; at most so many per
+       interruption as may be unacknowledged. What must not happen twice is an alert:
+    3. no reading has opened two alerts of a kind, and each fault that was injected has raised exactly one; at least
+       one where the broker did not keep the order (`in_order`), since then a fault may come in two parts.
+    4. (alert, revision) pairs in the agent's own history, against those in the histories of the hub's alerts: the same,
+       each once; and the newest of each alert is what the hub shows.
+    """
+    devices.stop()
+    accounts = Accounts(gateway.trace)
+    acknowledged = devices.acknowledged
+    assert not [device.refused for device in devices.each if device.refused]
+    eventually(lambda: not accounts.missing(acknowledged), "every reading is accounted for", PATIENCE)
+    scored = accounts.scored
+    again = {key for key, times in scored.items() if times > 1}
+    assert len(again) <= interruptions * RECEIVE_MAXIMUM
+    assert len(acknowledged - scored.keys()) <= interruptions * RECEIVE_MAXIMUM
+    assert scored.keys() <= acknowledged
+    assert not accounts.dead_letters
+
+    outbox = eventually(lambda: (box := gateway.outbox())["rows"] == 0 and box, "the outbox is empty", PATIENCE)
+    assert outbox["lost"] == 0
+    history = outbox["history"]
+    assert len(history) < 100_000
+    check_that_each_fault_is_one_alert(devices, history, in_order=in_order)
+    stored = gateway.api.alerts()
+    committed = Counter((event["id"], event["revision"]) for event in history)
+    assert committed == Counter(event for alert in stored for event in gateway.api.events(alert))
+    assert set(committed.values()) == {1}
+    newest = {event["id"]: event for event in reversed(history)}
+    assert {a["id"]: (a["revision"], a["state"]) for a in stored} == {
+        a["id"]: (a["revision"], a["state"]) for a in newest.values()
+    }
+    print(
+        f"{len(acknowledged)} readings, {len(again)} scored again, {len(acknowledged - scored.keys())} "
+        f"recognised only, {len(newest)} alerts, {len(history)} events"
+    )
+
+
+def check_that_each_fault_is_one_alert(devices: Devices, history: list[dict[str, object]], *, in_order: bool) -> None:
+    """By the time of the readings that opened them."""
+    opened = Counter((e["device"], e["kind"], e["opened"]) for e in history if e["revision"] == 1)
+    assert set(opened.values()) == {1}
+    by_name = {device.name: device for device in devices.each}
+    raised = {
+        fault: sum(opened[fault.device, "impossible", by_name[fault.device].time_of(s)] for s in fault.sequences)
+        for fault in devices.faults
+    }
+    assert raised
+    assert {fault: times for fault, times in raised.items() if times < 1 or (in_order and times > 1)} == {}

@@ -1,0 +1,89 @@
+"""Nothing is lost and no alert comes twice, whatever is killed in mid-stream at 1,000 readings a second.
+
+`VEDETTE_LONG=1` kills more often and keeps away for up to 60 s; `VEDETTE_SEED` chooses other moments.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.brokers import Mosquitto
+from tests.processes import eventually
+from tests.system.delivery import check_that_nothing_is_lost
+from tests.system.devices import Devices
+from tests.system.gateway import Gateway
+from tests.system.program import Program
+
+LONG = bool(os.environ.get("VEDETTE_LONG"))
+TIMES = 6 if LONG else 2
+
+
+class Moments:
+    """Random moments, seeded and printed."""
+
+    def __init__(self) -> None:
+        self.seed = int(os.environ.get("VEDETTE_SEED", "1"))
+        self._random = random.Random(self.seed)
+
+    def let_pass(self, low: float, high: float, what: str) -> None:
+        """Let the world go on for a random while: here the length of time is the condition."""
+        seconds = self._random.uniform(low, high)
+        print(f"seed {self.seed}: {what} for {seconds:.3f} s")
+        time.sleep(seconds)
+
+
+@pytest.fixture
+def moments() -> Moments:
+    return Moments()
+
+
+@pytest.fixture
+def devices(gateway: Gateway, new_devices: Callable[..., Devices]) -> Devices:
+    """Publishing; the first alerts are at the hub."""
+    devices = new_devices(gateway)
+    devices.start()
+    eventually(gateway.api.alerts, "the first alert is at the hub")
+    return devices
+
+
+def interrupt(one: Program | Mosquitto, moments: Moments, *, away: float) -> None:
+    one.kill()
+    moments.let_pass(0.2, away, "away")
+    one.start()
+
+
+def test_kill_9_of_the_agent(gateway: Gateway, devices: Devices, moments: Moments) -> None:
+    for _ in range(TIMES):
+        moments.let_pass(0.5, 1.5, "running")
+        interrupt(gateway.agent, moments, away=60.0 if LONG else 3.0)
+        for _ in range(2):
+            # Again while it works off what has waited for it.
+            size = gateway.trace.stat().st_size
+            eventually(lambda size=size: gateway.trace.stat().st_size > size, "it reads")  # type: ignore[misc]  # bound
+            moments.let_pass(0.0, 0.1, "catching up")
+            interrupt(gateway.agent, moments, away=1.0)
+    check_that_nothing_is_lost(gateway, devices, interruptions=3 * TIMES)
+
+
+def test_kill_9_of_the_hub_and_of_its_broker(gateway: Gateway, devices: Devices, moments: Moments) -> None:
+    for _ in range(TIMES):
+        moments.let_pass(0.2, 1.0, "running")
+        interrupt(gateway.hub, moments, away=60.0 if LONG else 2.0)
+        moments.let_pass(0.2, 1.0, "running")
+        interrupt(gateway.hub_broker, moments, away=60.0 if LONG else 2.0)
+    check_that_nothing_is_lost(gateway, devices, interruptions=0)
+
+
+def test_restart_of_the_devices_broker(gateway: Gateway, devices: Devices, moments: Moments) -> None:
+    for _ in range(TIMES + 1):  # the second and later ones find it working off what it has kept
+        moments.let_pass(0.2, 1.0, "running")
+        gateway.devices_broker.stop()
+        moments.let_pass(0.2, 60.0 if LONG else 2.0, "away")
+        gateway.devices_broker.start()
+    # After a restart, Mosquitto 2.0.11 lets a new message of a device overtake those that it has kept.
+    check_that_nothing_is_lost(gateway, devices, interruptions=0, in_order=False)
