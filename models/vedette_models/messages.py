@@ -91,7 +91,7 @@ class Activation(msgspec.Struct, frozen=True, omit_defaults=True):
     sha256: str
     version: int
     outcome: Literal["activated", "refused", "missing", "rolled_back", "removed"]
-    """`activated`: it runs; `refused`: it failed a check and the one before goes on; `missing`: its artefact did not come;
+    """`activated`: it runs; `refused`: it failed a check, the one before goes on; `missing`: its artefact did not come;
     `rolled_back`: the one before runs again, by the operator on the gateway; `removed`: none runs any more."""
     reason: str = ""
     """Why it was refused: a `rejection.Rejection` code, or `too_slow`, `failed_before`, `other_channels`."""

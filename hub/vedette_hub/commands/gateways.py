@@ -74,7 +74,7 @@ def key() -> None:
 @config_option
 @reported
 def show_key_ring(path: Path | None) -> None:
-    """Print the key ring for gateways: the file that `hub.key_ring` in agent.toml names."""
+    """Print the key ring for gateways: the file that `models.key_ring` in agent.toml names."""
     from vedette_hub import state
     from vedette_hub.fleet import enrolment
 
@@ -136,6 +136,8 @@ def _instructions(made: Enrolment, out: Path | None) -> str:
      url = "mqtts://THIS-HUB:8883"
      username = {json.dumps(made.username)}
      password_file = "/etc/vedette/hub.password"
+
+     [models]
      key_ring = "/etc/vedette/keyring"
 """
 

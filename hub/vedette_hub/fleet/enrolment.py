@@ -47,7 +47,7 @@ class Enrolment:
     access_lines: str
     """For the access list of a broker that has no patterns as the shipped hub.acl."""
     key_ring: str
-    """For the agent's `hub.key_ring`."""
+    """For the agent's `models.key_ring`."""
     new: bool
     """Whether this hub had not known it before."""
 
@@ -82,7 +82,7 @@ def enroll(engine: Engine, key: SigningKey, gateway: str, now: float) -> Enrolme
 
 def key_ring_text(key: SigningKey) -> str:
     """The file that gateways check orders against."""
-    return "# Keys whose orders this gateway follows; see `hub.key_ring` in agent.toml.\n" + public_line(
+    return "# Keys whose orders this gateway follows; see `models.key_ring` in agent.toml.\n" + public_line(
         key.verify_key, REMARK
     )
 
