@@ -73,6 +73,10 @@ class Result:
     lost: int
     faults_injected: int
     faults_found: int
+    versions_trained: int
+    """Versions of models that the hub has trained from what the agent saw."""
+    swaps: int
+    """Activations of a pushed version, as reported to the hub and seen at the agent."""
 
     def as_json(self) -> str:
         """For a machine."""

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 GATEWAY = "demo"
 TOPIC = "plant/{device_type}/{device}"
 """Where a device publishes."""
+SAMPLE_EVERY = 2.0
+"""Seconds between two samples of what the agent saw."""
+ENROLLED = "enrolled"
+"""Folder for what `vedette-hub enroll` writes."""
 
 AGENT = """\
 # Written by the demo.
@@ -30,6 +34,15 @@ client_id = "vedette-demo-devices"
 url = "{url}"
 protocol = "{protocol}"
 client_id = "vedette-demo-hub"
+
+# Whom to take models from: written by `vedette-hub enroll`.
+[models]
+key_ring = "{key_ring}"
+
+# Ten minutes are a real plant's pace; this one is in a hurry.
+[samples]
+every = "{sample_every:g}s"
+bytes_per_day = "1 GiB"
 
 # The plant's past arrives in fast motion.
 [time]
@@ -95,9 +108,22 @@ port = {web_port}
 """
 
 
-def write(folder: Path, broker: Broker, web_port: int) -> tuple[Path, Path]:
-    """Write both files into `folder`; returns the agent's and the hub's."""
-    agent, hub = folder / "agent.toml", folder / "hub.toml"
-    agent.write_text(AGENT.format(gateway=GATEWAY, url=broker.url, protocol=broker.protocol), encoding="utf-8")
-    hub.write_text(HUB.format(url=broker.url, protocol=broker.protocol, web_port=web_port), encoding="utf-8")
-    return agent, hub
+def write_hub(folder: Path, broker: Broker, web_port: int) -> Path:
+    """Write the hub's file into `folder`; returns its path."""
+    path = folder / "hub.toml"
+    path.write_text(HUB.format(url=broker.url, protocol=broker.protocol, web_port=web_port), encoding="utf-8")
+    return path
+
+
+def write_agent(folder: Path, broker: Broker) -> Path:
+    """Write the agent's file into `folder`; returns its path. It can be used once the gateway is enrolled."""
+    path = folder / "agent.toml"
+    filled = AGENT.format(
+        gateway=GATEWAY,
+        url=broker.url,
+        protocol=broker.protocol,
+        key_ring=f"{ENROLLED}/keyring",
+        sample_every=SAMPLE_EVERY,
+    )
+    path.write_text(filled, encoding="utf-8")
+    return path

@@ -34,6 +34,8 @@ class Publisher:
         self.go = threading.Event()
         """Cleared: hold on, the readings are not scored fast enough."""
         self.go.set()
+        self.pace = 1.0
+        """Share of READINGS_PER_SECOND."""
         self._on_their_way: dict[tuple[str, int], Reading] = {}
         """By connection and packet id."""
         self._acknowledgements: deque[tuple[str, int]] = deque()
@@ -103,7 +105,7 @@ class Publisher:
             if not self._wait(due) or not self._wait_for_clock(readings[0].time):
                 return
             # after a pause it goes on at the same pace, without a burst
-            due = max(due + 1.0 / READINGS_PER_SECOND, time.monotonic())
+            due = max(due + 1.0 / (READINGS_PER_SECOND * self.pace), time.monotonic())
             for reading in readings:
                 self._send(reading)
             self.number += 1

@@ -14,12 +14,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from examples.demo import broker as brokers
-from examples.demo import configuration
+from examples.demo import configuration, hub_alerts
 from examples.demo.accounting import Fates, Result
 from examples.demo.children import Child, ChildError, free_port, listens
 from examples.demo.devices import DAY, INTERVAL
 from examples.demo.findings import judge
-from examples.demo.hub_alerts import Hub, HubAlert, HubError
+from examples.demo.hub_alerts import HubAlert
+from examples.demo.hub_api import HubApi, HubError
+from examples.demo.learning import Learning
 from examples.demo.plant import Plant
 from examples.demo.publisher import READINGS_PER_SECOND, Publisher
 from examples.demo.view import Snapshot, announce, open_view
@@ -33,12 +35,19 @@ if TYPE_CHECKING:
 LOOK_EVERY = 0.5
 START_SECONDS = 30.0
 DRAIN_SECONDS = 60.0
+LAST_SAMPLES_SECONDS = 5 * configuration.SAMPLE_EVERY
+"""After the last reading: samples that were to come have come by then."""
+TRAINING_PACE = 1 / 3
+"""Of the plant while a model is on its way: what is trained from one day should not come into force days later."""
+LEARNING_PROFILE = "pump"
+"""The device type that gets a model."""
 LONGEST_PAST = 14 * DAY
 """A demo without end begins so long ago."""
 BACKLOG = 3_000
 """Readings published but not scored at which the plant holds on."""
 
 PAST = "fast motion: a reading of each device every 5 simulated minutes"
+TRAINING = "slower motion while the hub trains: the plant should not age by days meanwhile"
 NOW = "the plant's clock has reached yours: a reading of each device every 5 minutes"
 END = "the devices are silent; waiting until everything has arrived"
 
@@ -79,11 +88,14 @@ class Demo:
         broker = brokers.start(self._folder / "broker", self._wanted_broker)
         stack.callback(broker.child.stop)
         web_port = free_port()
-        self._agent_toml, hub_toml = configuration.write(self._folder, broker, web_port)
+        hub_toml = configuration.write_hub(self._folder, broker, web_port)
+        self._agent_toml = configuration.write_agent(self._folder, broker)
+        _enroll(self._folder, hub_toml)
         hub = Child("the hub", _program("vedette-hub", "serve", "--config", hub_toml), self._folder / "hub.log")
         stack.callback(hub.stop)
-        self._hub = Hub(f"http://127.0.0.1:{web_port}", self._folder / "hub" / "api-token")
-        hub.wait_until(lambda: listens(web_port) and self._hub.ready(), "answers", START_SECONDS)
+        self._hub = HubApi(f"http://127.0.0.1:{web_port}", self._folder / "hub" / "api-token")
+        hub.wait_until(lambda: listens(web_port) and self._hub_answers(), "answers", START_SECONDS)
+        self._learning = Learning(self._hub, LEARNING_PROFILE)
         trace = self._folder / "trace.jsonl"
         self._agent = agent = Child(
             "the agent",
@@ -107,6 +119,13 @@ class Demo:
             devices=self._plant.size,
         )
 
+    def _hub_answers(self) -> bool:
+        try:
+            hub_alerts.newest(self._hub, 1)
+        except HubError:
+            return False
+        return True
+
     def _agent_status(self) -> Status | None:
         try:
             return status.read(self._folder / "agent")
@@ -125,25 +144,36 @@ class Demo:
         deadline = None if self._seconds is None else time.monotonic() + self._seconds
         while not self._stops and (deadline is None or time.monotonic() < deadline):
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
-            self._look(NOW if self._publisher.caught_up else PAST, remaining)
+            self._look(self._phase(), remaining)
             time.sleep(LOOK_EVERY)
 
+    def _phase(self) -> str:
+        """What the demo is doing; the plant's pace follows from it."""
+        training = self._learning.stage in ("training", "pushed")
+        self._publisher.pace = TRAINING_PACE if training else 1.0
+        return NOW if self._publisher.caught_up else TRAINING if training else PAST
+
     def _drain(self) -> bool:
-        """Wait until everything published is accounted for and every alert has reached the hub."""
+        """Wait until everything published is accounted for, every alert has reached the hub, and the model runs."""
         deadline = time.monotonic() + DRAIN_SECONDS
         impatient = self._stops + 1
+        # whoever stops it before the first samples have come does not want to wait for a model
+        to_the_end = self._learning.stage != "sampling" or not self._stops
         self._publisher.stop(patience=DRAIN_SECONDS)
+        silent_since = time.monotonic()
         while time.monotonic() < deadline and self._stops < impatient:
-            self._look(END, deadline - time.monotonic())
-            if not self._publisher.unacknowledged and not self._fates.missing(self._publisher.published):
+            last = to_the_end and time.monotonic() > silent_since + LAST_SAMPLES_SECONDS
+            self._look(END, deadline - time.monotonic(), last_samples=last)
+            learnt = self._learning.over or not to_the_end
+            if learnt and not self._publisher.unacknowledged and not self._fates.missing(self._publisher.published):
                 agent = self._agent_status()
                 if agent is not None and agent.outbox_rows == 0 and self._raised() == self._stored_ids():
                     return True
             time.sleep(LOOK_EVERY)
         return False
 
-    def _look(self, phase: str, remaining: float | None) -> None:
-        """Ask everybody, and show it."""
+    def _look(self, phase: str, remaining: float | None, *, last_samples: bool = False) -> None:
+        """Ask everybody, and show it; `last_samples`: no more will come."""
         for child in self._children:
             child.check()
         if self._publisher.error is not None:
@@ -151,15 +181,17 @@ class Demo:
         self._fates.follow()
         backlog = self._publisher.count - self._fates.count
         (self._publisher.go.clear if backlog > BACKLOG else self._publisher.go.set)()
-        self._ask_hub()
         agent = self._agent_status()
         number = self._publisher.number
-        findings, others = judge(self._plant, number, list(self._alerts.values()))
+        simulated = self._plant.time_of(number)
+        hub_problem = self._ask_hub(simulated, agent, last_samples=last_samples)
+        alerts = list(self._alerts.values())
+        findings, others = judge(self._plant, number, alerts)
         self._now = replace(
             self._now,
             phase=phase,
             remaining=remaining,
-            simulated=self._plant.time_of(number),
+            simulated=simulated,
             days=number * INTERVAL / DAY,
             published=self._publisher.count,
             scored=self._fates.count,
@@ -168,24 +200,31 @@ class Demo:
             alerts_stored=self._stored,
             outbox_rows=agent.outbox_rows if agent else 0,
             hub=f"hub {agent.hub}" if agent else "",
-            problems=agent.problems if agent else (),
+            problems=(*(agent.problems if agent else ()), *hub_problem),
+            model=self._learning.sentence(alerts, self._plant.start, simulated),
+            milestones=tuple(self._learning.said),
             findings=findings,
             other_alerts=others,
-            alerts=sorted(self._alerts.values(), key=lambda alert: -alert.opened)[:50],
+            alerts=sorted(alerts, key=lambda alert: -alert.opened)[:50],
         )
         self._view.show(self._now)
 
-    def _ask_hub(self) -> None:
-        """The newest alerts; everything when there are more new ones than that."""
+    def _ask_hub(self, simulated: float, agent: Status | None, *, last_samples: bool) -> tuple[str, ...]:
+        """The newest alerts (everything when there are more new ones than that), and the model's next step.
+
+        Returns why that was not possible, if it was not.
+        """
         try:
-            page = self._hub.newest(50)
+            page = hub_alerts.newest(self._hub, 50)
             known = len(self._alerts)
             self._alerts.update((alert.id, alert) for alert in page.alerts)
             if len(self._alerts) < page.total and len(self._alerts) > known:
-                self._alerts.update((alert.id, alert) for alert in self._hub.all())
+                self._alerts.update((alert.id, alert) for alert in hub_alerts.every(self._hub))
             self._stored = page.total
+            self._learning.look(simulated, agent, last=last_samples)
         except HubError as error:
-            self._now = replace(self._now, problems=(str(error),))
+            return (str(error),)
+        return ()
 
     # --------------------------------------------------------------------- end
 
@@ -203,7 +242,7 @@ class Demo:
 
     def _stored_ids(self) -> set[str]:
         try:
-            self._alerts.update((alert.id, alert) for alert in self._hub.all())
+            self._alerts.update((alert.id, alert) for alert in hub_alerts.every(self._hub))
         except HubError:
             return set()
         return set(self._alerts)
@@ -222,6 +261,8 @@ class Demo:
             lost=len(missing),
             faults_injected=len(findings),
             faults_found=sum(finding.outcome == "found" for finding in findings),
+            versions_trained=int(self._learning.version is not None),
+            swaps=int(self._learning.swapped_at is not None),
         )
         problems = [f"reading {sequence} of {device} is not accounted for" for device, sequence in missing[:5]]
         problems += [
@@ -232,11 +273,15 @@ class Demo:
             problems.append(f"the agent raised {len(raised or ())} alerts, the hub has {len(stored)}, in common {both}")
         if not stored and self._seconds is not None:
             problems.append("no alert reached the hub")
+        if (not self._learning.over and self._seconds is not None) or self._learning.stage == "failed":
+            problems.append(f"no model was swapped in: {self._now.model}")
         if (code := self._agent.stop()) != 0:
             problems.append(f"the agent ended with code {code}; {self._agent.last_words()}")
         if not complete and not problems:
             problems.append("not everything had arrived in time")
         self._view.close()
+        if self._learning.stage == "running":
+            announce(f"model {self._now.model}")
         for problem in problems:
             print(f"demo: {problem}", file=sys.stderr, flush=True)
         announce(f"demo: {result.as_json()}")
@@ -263,6 +308,19 @@ def _emptied(folder: Path) -> Iterator[None]:
             elif old != lock:
                 old.unlink()
         yield
+
+
+def _enroll(folder: Path, hub_toml: Path) -> None:
+    """Make the gateway known to the hub, which writes the key ring that the agent takes models by.
+
+    Raises:
+        ChildError: it could not be enrolled.
+    """
+    enrolled = folder / configuration.ENROLLED
+    command = _program("vedette-hub", "enroll", configuration.GATEWAY, "--out", enrolled, "--config", hub_toml)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ChildError(f"the gateway could not be enrolled: {done.stderr.strip()}")
 
 
 def _program(name: str, *arguments: object) -> list[str]:

@@ -21,7 +21,7 @@ COLOURS = {"low": "cyan", "medium": "yellow", "high": "dark_orange", "critical":
 LINES_EVERY = 5.0
 ALERT_COLUMNS = (12, 8, 14)
 """Widths of time, severity and device."""
-FIXED_LINES = 14
+FIXED_LINES = 15
 """Lines of the page that are neither faults nor alerts."""
 
 
@@ -48,6 +48,10 @@ class Snapshot:
     outbox_rows: int = 0
     hub: str = ""
     """The agent's connection to the hub's broker."""
+    model: str = ""
+    """How learning stands, one sentence."""
+    milestones: Sequence[str] = ()
+    """What has happened to models so far."""
     problems: Sequence[str] = ()
     findings: Sequence[Finding] = ()
     other_alerts: int = 0
@@ -148,6 +152,7 @@ def _figures(now: Snapshot) -> Table:
         Text("alerts", style="dim"),
         f"{now.alerts_raised:,} raised, {now.alerts_stored:,} at the hub; outbox {waiting}, {now.hub}",
     )
+    table.add_row(Text("model", style="dim"), now.model)
     return table
 
 
@@ -214,6 +219,8 @@ class Lines:
                 announce(f"console {now.console_url} (sign in with the token in {now.token_file}); broker {now.broker}")
             self._phase = now.phase
             announce(now.phase)
+        for milestone in now.milestones:
+            self._once(("milestone", milestone), milestone)
         for finding in now.findings:
             what = f"{finding.fault.kind.name} on {finding.fault.device}"
             self._once(("injected", finding.fault), f"{clock(finding.began)}  fault injected: {what}")
@@ -230,6 +237,7 @@ class Lines:
                 f"readings {now.published} published, {now.scored} scored; "
                 f"alerts {now.alerts_raised} raised, {now.alerts_stored} at the hub; outbox {now.outbox_rows}"
             )
+            announce(f"model {now.model}")
 
     def close(self) -> None:
         """Nothing to leave behind."""

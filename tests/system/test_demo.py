@@ -9,10 +9,10 @@ from pathlib import Path
 from tests.processes import run
 
 
-def test_every_published_reading_is_accounted_for_and_alerts_reach_the_hub(tmp_path: Path) -> None:
-    environment = {"DEMO_SECONDS": "16", "DEMO_FOLDER": str(tmp_path / "demo")}
+def test_readings_are_accounted_for_alerts_reach_the_hub_and_a_model_comes_back(tmp_path: Path) -> None:
+    environment = {"DEMO_SECONDS": "25", "DEMO_FOLDER": str(tmp_path / "demo")}
 
-    demo = run("-m", "examples.demo", environment=environment, timeout=120)
+    demo = run("-m", "examples.demo", environment=environment, timeout=150)
 
     assert demo.returncode == 0, demo.stdout + demo.stderr
     last = demo.stdout.splitlines()[-1]
@@ -22,6 +22,11 @@ def test_every_published_reading_is_accounted_for_and_alerts_reach_the_hub(tmp_p
     assert result["lost"] == 0
     assert result["alerts_raised"] == result["alerts_stored"] >= 1
     assert result["faults_found"] >= 1
+    assert (result["versions_trained"], result["swaps"]) == (1, 1)
+    steps = ("the hub trains a first model", "version 1 is trained", "the agent has verified it", "version 1 runs;")
+    places = [demo.stdout.find(step) for step in steps]
+    assert -1 not in places, demo.stdout
+    assert places == sorted(places)
 
 
 def test_a_second_demo_leaves_the_first_one_alone(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from nacl.signing import SigningKey
 
 from examples.demo import configuration
 from examples.demo.broker import Broker
@@ -16,6 +17,7 @@ from examples.demo.findings import judge
 from examples.demo.hub_alerts import HubAlert
 from examples.demo.plant import DEVICES_PER_TYPE, TYPES, Plant
 from vedette_agent.config import Config, load
+from vedette_models.keys import public_line
 
 ROUNDS = 2_500
 
@@ -24,8 +26,10 @@ ROUNDS = 2_500
 def config(tmp_path: Path) -> Config:
     """What the demo tells the agent."""
     broker = Broker("a broker", 1883, "5", None)  # type: ignore[arg-type]  # nothing is started
-    agent, _ = configuration.write(tmp_path, broker, 8080)
-    return load(agent, {})
+    enrolled = tmp_path / configuration.ENROLLED
+    enrolled.mkdir()
+    (enrolled / "keyring").write_text(public_line(SigningKey.generate().verify_key))
+    return load(configuration.write_agent(tmp_path, broker), {})
 
 
 def test_devices_measure_what_their_profiles_say_and_leave_it_only_when_that_is_the_fault(config: Config) -> None:
