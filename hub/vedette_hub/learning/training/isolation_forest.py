@@ -141,7 +141,7 @@ def _usual(vectors: NDArray[np.float64], found: NDArray[np.float64], forest: For
 def _golden(dataset: Dataset, detector: IsolationForest) -> Golden:
     """Readings of the longest series, each with unusual ones at its end, and what the detector says of them."""
     channels = len(dataset.source.channels)
-    each = 2 * dataset.width
+    each = dataset.width + 2
     room = max(1, GOLDEN_VALUES // (channels * (each + len(_UNUSUAL))))
     longest = sorted(dataset.series, key=lambda one: (-len(one), one.device, float(one.times[0])))
     parts = [_with_unusual(shortened(one, each), detector.usual) for one in longest[: min(GOLDEN_SERIES, room)]]
