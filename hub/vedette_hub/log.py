@@ -18,5 +18,5 @@ def configure(settings: HubSection) -> None:
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
-    for chatty in ("alembic", "mqtt", "werkzeug"):
+    for chatty in ("alembic", "apscheduler", "mqtt", "werkzeug"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -114,7 +114,7 @@ class _Machine:
     """Reads operations one after the other. What it builds is a tree: containers cannot be used twice."""
 
     def __init__(self, stream: bytes) -> None:
-        self._stream = memoryview(stream)
+        self._stream = stream
         self._end = len(stream)
         self._position = 0
         self._stack: list[Any] = []
@@ -171,7 +171,7 @@ class _Machine:
 
     # Bytes.
 
-    def _take(self, count: int) -> memoryview:
+    def _take(self, count: int) -> bytes:
         end = self._position + count
         if end > self._end:
             raise ArtifactRejected(Rejection.TRUNCATED, f"{count} bytes wanted at byte {self._position} of {self._end}")
@@ -199,7 +199,7 @@ class _Machine:
     def _text(self, length: int) -> None:
         if length > MAX_TEXT:
             raise ArtifactRejected(Rejection.LONG_TEXT, f"a string of {length} bytes, at most {MAX_TEXT}")
-        self._push(str(self._take(length), "utf-8"))
+        self._stack.append(self._take(length).decode())
 
     def _long(self) -> None:
         length = self._byte()
@@ -321,7 +321,7 @@ class _Machine:
         dtype = np.dtype(f"<{kind.code}")
         self._skip(self._byte())
         shape = self._shape(state["shape"], dtype.itemsize)
-        array: NDArray[Any] = np.frombuffer(bytes(self._take(math.prod(shape) * dtype.itemsize)), dtype)
+        array: NDArray[Any] = np.frombuffer(self._take(math.prod(shape) * dtype.itemsize), dtype)
         return array.reshape(shape[::-1]).T if order == "F" else array.reshape(shape)
 
     def _shape(self, shape: Any, itemsize: int) -> tuple[int, ...]:

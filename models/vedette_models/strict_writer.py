@@ -15,7 +15,7 @@ import numpy as np
 from vedette_models.joblib_grammar import ALIGNMENT, MAX_DIMENSIONS, NUMBERS, TYPE_STATE_VERSION, Op, Token
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -40,10 +40,11 @@ def write(value: Value) -> bytes:
 
 
 class _Stream:
-    """Operations one after the other. Nothing is memoized but what every array repeats: that stays small in zlib."""
+    """Operations one after the other. What every array repeats is written once and then referred to."""
 
     def __init__(self) -> None:
         self._bytes = bytearray([Op.PROTO, _PROTOCOL])
+        self._places: dict[str | Token, int] = {}
 
     def end(self) -> bytes:
         self._bytes.append(Op.STOP)
@@ -110,9 +111,24 @@ class _Stream:
             self.value(item)
         self._bytes.append(Op.SETITEMS)
 
+    def _once(self, key: str | Token, write: Callable[[], None]) -> None:
+        """Write what `key` stands for, or refer to where it has been written; there are far fewer than 256 keys."""
+        if key in self._places:
+            self._bytes += bytes([Op.BINGET, self._places[key]])
+            return
+        write()
+        self._bytes.append(Op.MEMOIZE)
+        self._places[key] = len(self._places)
+
+    def _word(self, word: str) -> None:
+        self._once(f"word {word}", lambda: self._text(word))
+
     def _token(self, token: Token) -> None:
-        for name in token.value:
-            self._text(name)
+        self._once(token, lambda: self._name(token))
+
+    def _name(self, token: Token) -> None:
+        for part in token.value:
+            self._text(part)
         self._bytes.append(Op.STACK_GLOBAL)
 
     def _array(self, array: NDArray[Any]) -> None:
@@ -123,17 +139,17 @@ class _Stream:
             raise ValueError(f"an array of {array.ndim} dimensions, at most {MAX_DIMENSIONS}")
         self._token(Token.WRAPPER)
         self._bytes += bytes([Op.EMPTY_TUPLE, Op.NEWOBJ, Op.EMPTY_DICT, Op.MARK])
-        self._text("subclass")
+        self._word("subclass")
         self._token(Token.ARRAY)
-        self._text("shape")
+        self._word("shape")
         self._tuple(array.shape)
-        self._text("order")
-        self._text("C")
-        self._text("dtype")
-        self._type(code)
-        self._text("allow_mmap")
+        self._word("order")
+        self._word("C")
+        self._word("dtype")
+        self._once(f"type {code}", lambda: self._type(code))
+        self._word("allow_mmap")
         self.value(False)
-        self._text("numpy_array_alignment_bytes")
+        self._word("numpy_array_alignment_bytes")
         self._integer(ALIGNMENT)
         self._bytes += bytes([Op.SETITEMS, Op.BUILD])
         padding = ALIGNMENT - (len(self._bytes) + 1) % ALIGNMENT

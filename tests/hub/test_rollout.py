@@ -115,8 +115,8 @@ def test_kill_9_between_artefact_and_manifest_is_made_good_after_a_restart(
     proxy.hold = None
     assert retained(mosquitto, topics.artifact(name), topics.gateway_down("gw-1", "desired")) == [topics.artifact(name)]
     with UpdatingGateway(mosquitto.port, key=key) as gateway:
-        hub_process.start()
-        wait_for(lambda: gateway.running() == 1, "the update completes")
+        hub_process.start(wait=False)
+        wait_for(lambda: gateway.running() == 1, "the update completes", seconds=30)
     proxy.close()
 
 

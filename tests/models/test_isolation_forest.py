@@ -171,6 +171,7 @@ USUAL = LEARNT.arrays["median"]
         (LEARNT._replace(parameters={}), Rejection.OTHER_ARRAYS),
         (LEARNT._replace(parameters={**LEARNT.parameters, "trees": 40.5}), Rejection.WRONG_FIELD),
         (LEARNT._replace(parameters={**LEARNT.parameters, "typical": 0.0}), Rejection.WRONG_FIELD),
+        (LEARNT._replace(parameters={**LEARNT.parameters, "typical": 5e-324}), Rejection.WRONG_FIELD),
         (LEARNT._replace(arrays={}), Rejection.OTHER_ARRAYS),
         (replaced(LEARNT, spare=USUAL), Rejection.OTHER_ARRAYS),
         (replaced(LEARNT, median=USUAL[:-1]), Rejection.SHAPES_DISAGREE),

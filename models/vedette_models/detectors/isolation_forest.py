@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 EXPLAINED = 0.5
 """Score from which channels get their share of it: below, nobody asks, and it would cost the most."""
 MAX_WIDTH = 1024
+CLOSEST = 1e-6
+"""The boundary lies at least this far from what is typical, so that scores stay finite."""
 _LEAST = 1e-12
 """What a channel counts at least, so that a score always has a reason."""
 _RANGE = (1.0, 99.0)
@@ -55,7 +57,7 @@ class Usual(NamedTuple):
     high: NDArray[np.float64]
     """99th percentile."""
     typical: float
-    """Median of the forest's decision function, above 0."""
+    """Median of the forest's decision function, at least CLOSEST."""
 
     @classmethod
     def of(cls, vectors: NDArray[np.float64], forest: Forest) -> Usual:
@@ -67,7 +69,7 @@ class Usual(NamedTuple):
         if not len(vectors):
             raise ValueError("no training vectors")
         typical = float(np.median(forest.decision_function(vectors)))
-        if not typical > 0.0:
+        if not typical >= CLOSEST:
             raise ValueError(
                 f"half of the training vectors are outliers at offset {forest.offset}; raise the threshold"
             )
@@ -114,7 +116,7 @@ class IsolationForest:
         median, low, high = (
             vector(name, arrays[name], "f", width).astype(np.float64) for name in ("median", "low", "high")
         )
-        if not 0.0 < parameters["typical"] <= 1.0 or (low > median).any() or (median > high).any():
+        if not CLOSEST <= parameters["typical"] <= 1.0 or (low > median).any() or (median > high).any():
             raise ArtifactRejected(Rejection.WRONG_FIELD, "what is usual is not in order: low, median, high, above 0")
         return cls(forest, Usual(median, low, high, parameters["typical"]), channels, learnt.width)
 

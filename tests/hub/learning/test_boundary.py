@@ -24,7 +24,7 @@ def alerts(scores: np.ndarray, device: np.ndarray, time: np.ndarray, limit: floa
 def test_the_budget_is_kept_and_the_next_lower_score_would_break_it(seed: int, number: int, budget: int) -> None:
     draw = np.random.default_rng(seed)
     scores = draw.permutation(number) / number
-    device, time = draw.integers(0, 3, number), draw.uniform(0, 20 * QUIET, number)
+    device, time = draw.integers(0, 3, number), draw.uniform(0, 6 * QUIET, number)
     limit = boundary(scores, device, time, 2 * WEEK, budget / 2)
     assert alerts(scores, device, time, limit) <= budget
     lower = scores[scores < limit]

@@ -46,7 +46,7 @@ def get(engine: Engine, number: int) -> Job:
 
 
 async def reach(condition: Callable[[], object], what: str) -> None:
-    await asyncio.to_thread(wait_for, condition, what, 30.0)
+    await asyncio.to_thread(wait_for, condition, what, 60.0)
 
 
 @asynccontextmanager
@@ -158,7 +158,7 @@ async def test_cancelled_killed_and_interrupted_jobs_end_as_such_and_the_next_is
 ) -> None:
     numbers = [put(engine, f"p{i}", LARGE) for i in range(3)]
     async with running(config, engine):
-        await reach(lambda: get(engine, numbers[0]).progress > 0.05, "the first one trains")
+        await reach(lambda: get(engine, numbers[0]).message not in ("waiting", "starting"), "the first one is at work")
         (pid,) = children()
         assert os.getpriority(os.PRIO_PROCESS, pid) >= worker.NICENESS
         with writing(engine) as connection:
@@ -184,7 +184,7 @@ def test_a_jobs_process_ends_with_its_parent(config: Config, engine: Engine) -> 
     number = put(engine, "p", LARGE)
     claim(engine)
     child = runner.start(number, config)
-    wait_for(lambda: get(engine, number).progress > 0.0, "the job has begun", 30.0)
+    wait_for(lambda: get(engine, number).message != "starting", "the job is at work", 60.0)
     assert child.stdin is not None
     child.stdin.close()
     assert child.wait(10) == -signal.SIGKILL
