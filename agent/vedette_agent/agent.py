@@ -7,6 +7,7 @@ import logging
 import secrets
 import signal
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from vedette_agent import status, systemd
@@ -29,8 +30,9 @@ from vedette_agent.reading.stages import Outcome, Stages
 from vedette_agent.reading.telemetry import Telemetry
 from vedette_agent.state_lock import StateLock
 from vedette_agent.trace import Trace
+from vedette_agent.update import answer
 from vedette_agent.update.samples import Budget, pack
-from vedette_models import messages, topics
+from vedette_models import topics
 from vedette_models.messages import Activation, Report
 
 if TYPE_CHECKING:
@@ -263,6 +265,9 @@ class Agent:
             if outcome.durable:
                 await self._commit(Effects(outcome.alerts, outcome.states))
         self._wake()
+
+    def changed(self) -> None:
+        """What the status says about models has changed."""
         self._heartbeat.soon()
 
     async def report(self, activations: Sequence[Activation]) -> None:
@@ -273,20 +278,25 @@ class Agent:
     async def _sample(self) -> None:
         """Send what the reservoirs hold, as far as the budget goes."""
         budget = Budget(self.config.samples.bytes_per_day, time.monotonic())
+        turn = deque(self._learnt.watches.items())
         while True:
             await asyncio.sleep(self.config.samples.every)
-            for name, watch in self._learnt.watches.items():
-                segments = watch.reservoir.take() if watch.reservoir else []
-                batches = pack(name, watch.profile.channel_names, segments, time.time())
-                within = [b for b in batches if budget.take(len(messages.to_bytes(b)), time.monotonic())]
-                if within:
-                    await self._commit(Effects(samples=within))
-                    self._wake()
+            packed = [
+                pack(name, watch.profile.channel_names, watch.reservoir.take(), time.time(), budget.row_bytes)
+                for name, watch in turn
+                if watch.reservoir is not None
+            ]
+            turn.rotate()  # whoever is first now is last the next time
+            if chosen := budget.choose(packed, time.monotonic()):
+                await self._commit(Effects(samples=chosen))
+                self._wake()
 
     # ------------------------------------------------- what the other parts ask of us
 
     def _problems(self) -> list[str]:
         found = [problem for problem in (self._database_problem, self._device_limit) if problem]
+        if self._updater is not None and self._updater.problem is not None:
+            found.append(self._updater.problem)
         if self._trace and self._trace.full:
             found.append(f"{self._trace.path} is full: the trace has stopped")
         return found
@@ -332,12 +342,15 @@ class Agent:
         match request.verb:
             case "forget":
                 return await self._forget(request.argument)
-            case "rollback" if self._updater is not None:
-                return await self._updater.rollback(request.argument)
             case "rollback":
-                return "there is no [models] key_ring: no models from the hub are run"
+                return answer.to_text(await self._roll_back(*answer.asked(request.argument)))
             case _:
                 return f"unknown request {request.verb!r}"
+
+    async def _roll_back(self, profile: str, leaving: str) -> answer.Answer:
+        if self._updater is None:
+            return answer.Answer(False, "there is no [models] key_ring: no models from the hub are run")
+        return await self._updater.rollback(profile, leaving)
 
     async def _forget(self, device: str) -> str:
         """Free a device's rows and clear its alerts."""

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from nacl.signing import SigningKey
 
 from vedette_agent.config import Broker, Config, ConfigError, Problem, load
 from vedette_agent.config.profiles import ChannelTable, DecisionsTable
+from vedette_models.keys import private_line, public_line
 from vedette_models.profile import Channel, Decisions, Profile
 
 ROOT = Path(__file__).parents[2]
@@ -356,10 +358,57 @@ def test_what_is_wrong_with_an_override_names_the_variable(write: Write) -> None
         "VEDETTE_HUB__USERNAME: hub.url: missing, add it to this table",
         'VEDETTE_LIMITS__BATCH: limits.batch: must be a whole number, got "many"',
         'VEDETTE_FOO: unknown variable: variables are called VEDETTE_SECTION__KEY, sections are "gateway", "devices", '
-        '"hub", "time", "limits" or "outbox"',
+        '"hub", "time", "limits", "outbox", "models" or "samples"',
         'VEDETTE_GATWAY__ID: unknown variable, did you mean "VEDETTE_GATEWAY__ID"?',
         "VEDETTE_STREAMS__0__TOPIC: unknown variable: streams and profiles are set in the file only",
     ]
+
+
+# The hub's public keys
+
+
+def with_ring(folder: Path, text: str | None) -> Path:
+    """A configuration in `folder` whose key ring holds this text; None: it is not there."""
+    if text is not None:
+        (folder / "keys").write_text(text)
+    path = folder / "agent.toml"
+    path.write_text(SMALL + '[hub]\nurl = "mqtt://localhost"\nclient_id = "gateway-1"\n[models]\nkey_ring = "keys"\n')
+    return path
+
+
+def test_a_key_ring_lies_beside_the_configuration(tmp_path: Path) -> None:
+    config = load(with_ring(tmp_path, public_line(SigningKey(bytes(32)).verify_key, "ours")), {})
+    assert (config.models.key_ring, config.models.fetch_timeout) == (tmp_path / "keys", 30.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (None, "No such file or directory"),
+        ("", "a key ring has 1 to 64 keys, this one has 0"),
+        (private_line(SigningKey(bytes(32))), 'line 1: expected "vedette-public KEY-ID BASE64 remark"'),
+        ("vedette-public 0123456789abcdef AAAA", "line 1: a key has 32 bytes, this one has 3"),
+    ],
+)
+def test_a_key_ring_that_cannot_be_used_is_said(tmp_path: Path, text: str | None, what: str) -> None:
+    path = with_ring(tmp_path, text)
+    (problem,) = problems(path)
+    line = path.read_text().splitlines().index('key_ring = "keys"') + 1
+    assert str(problem).startswith(f"{path}:{line}: models.key_ring: {tmp_path / 'keys'}: {what}")
+    assert str(problem).endswith("; vedette-hub enroll prints it")
+
+
+def test_a_key_ring_that_is_not_text_is_said(tmp_path: Path) -> None:
+    path = with_ring(tmp_path, "")
+    (tmp_path / "keys").write_bytes(b"\xff\xfe")
+    assert "codec can't decode" in str(problems(path)[0])
+
+
+def test_a_key_ring_without_a_hub_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(public_line(SigningKey(bytes(32)).verify_key))
+    path = tmp_path / "agent.toml"
+    path.write_text(SMALL + '[models]\nkey_ring = "keys"\n')
+    assert ["there is no [hub]" in str(warning) for warning in load(path, {}).warnings] == [True]
 
 
 # Passwords and TLS files

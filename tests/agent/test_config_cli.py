@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from pydantic import BaseModel
 
 from vedette_agent.cli import main
-from vedette_agent.config import Broker, Gateway, Limits, OutboxLimits, Stream, TimePolicy, load
+from vedette_agent.config import Broker, Gateway, Limits, Models, OutboxLimits, Samples, Stream, TimePolicy, load
 from vedette_agent.config.profiles import ChannelTable, DecisionsTable
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +31,7 @@ EXAMPLES = (
     "ca_file",
     "cert_file",
     "key_file",
+    "key_ring",
 )
 
 
@@ -133,7 +134,9 @@ def test_show_hides_passwords_wherever_they_come_from(tmp_path: Path, form: tupl
     path = tmp_path / "agent.toml"
     text = uncommented().replace("/etc/vedette/devices.password", "secret").replace("/etc/vedette/hub.password", "")
     lines = [
-        line for line in text.splitlines() if not re.match(r"(password_credential|\w+_file = \"/etc|device )", line)
+        line
+        for line in text.splitlines()
+        if not re.match(r"(password_credential|key_ring|\w+_file = \"/etc|device )", line)
     ]
     path.write_text(
         "\n".join(line for line in lines if line != 'password_file = ""' and "DEVICES_PASSWORD" not in line)
@@ -179,6 +182,8 @@ def test_the_shipped_file_explains_every_key() -> None:
         "time": TimePolicy,
         "limits": Limits,
         "outbox": OutboxLimits,
+        "models": Models,
+        "samples": Samples,
     }
     assert {section: set(document[section]) for section in models} == {
         section: set(model.model_fields) for section, model in models.items()

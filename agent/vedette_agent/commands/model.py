@@ -14,7 +14,11 @@ from vedette_agent.commands.options import config_option, json_option, load_or_e
 from vedette_agent.commands.state import NOT_RUNNING, ask
 
 if TYPE_CHECKING:
-    from vedette_agent.update.model_store import Journal, Running
+    from vedette_agent.config import Config
+    from vedette_agent.update.journal import Journal, Running
+
+REFUSED, UNREADABLE = 1, 2
+"""Exit codes: it would be refused, or was not done; the file cannot be read."""
 
 
 @click.group()
@@ -29,17 +33,26 @@ def show(config_path: Path, as_json: bool) -> None:
     """Show which versions run, which ran before, and which were refused."""
     import msgspec
 
+    journal = _journal(load_or_exit(config_path, outside_service=True))
+    if as_json:
+        click.echo(json.dumps({} if journal is None else msgspec.to_builtins(journal)))
+    elif journal is None:
+        click.echo("no model from the hub has come to this gateway yet")
+    else:
+        _print(journal)
+
+
+def _journal(config: Config) -> Journal | None:
+    """What the agent has written down; None: nothing yet."""
     from vedette_agent.update.model_store import FOLDER, ModelStore
 
-    config = load_or_exit(config_path, outside_service=True)
-    if not (config.gateway.state_dir / FOLDER).is_dir():
-        click.echo("{}" if as_json else "no model from the hub has come to this gateway yet")
-        return
-    journal = ModelStore(config.gateway.state_dir).journal
-    if as_json:
-        click.echo(json.dumps(msgspec.to_builtins(journal)))
-        return
-    _print(journal)
+    folder = config.gateway.state_dir / FOLDER
+    try:
+        return ModelStore(config.gateway.state_dir).journal if any(folder.iterdir()) else None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise click.ClickException(f"{folder}: {error.strerror or error}") from None
 
 
 def _print(journal: Journal) -> None:
@@ -51,7 +64,8 @@ def _print(journal: Journal) -> None:
                 click.echo(f"{profile}  {name:7} {_describe(running)}")
         ordered, current = journal.ordered.get(profile), journal.current.get(profile)
         if ordered is not None and (current is None or current.release.sha256 != ordered.sha256):
-            why = journal.failed.get(ordered.sha256, "under way")
+            held = journal.held.get(profile)
+            why = held.reason if held is not None and held.sha256 == ordered.sha256 else "under way"
             click.echo(f"{profile}  ordered version {ordered.version}: {why}")
 
 
@@ -65,7 +79,7 @@ def _describe(running: Running) -> str:
 @json_option
 @click.argument("file", type=click.Path(path_type=Path))
 def verify(as_json: bool, file: Path) -> None:
-    """Check a model's FILE as the gateway would: nothing in it is executed. Exit code 1 when it would be refused."""
+    """Check a model's FILE as the gateway would: nothing in it is executed. Exit code 1: it would be refused."""
     from vedette_models import artifact
     from vedette_models.rejection import ArtifactRejected
 
@@ -73,13 +87,14 @@ def verify(as_json: bool, file: Path) -> None:
         with file.open("rb") as opened:
             data = opened.read(artifact.MAX_BYTES + 1)
     except OSError as error:
-        raise click.ClickException(f"{file}: {error.strerror}") from None
+        click.echo(f"Error: {file}: {error.strerror or error}", err=True)
+        sys.exit(UNREADABLE)
     try:
         found = artifact.load(data)
     except ArtifactRejected as error:
         answer = {"accepted": False, "reason": error.reason.value, "detail": error.detail}
         click.echo(json.dumps(answer) if as_json else f"refused: {error}")
-        sys.exit(1)
+        sys.exit(REFUSED)
     content = found.artifact
     accepted: dict[str, object] = {
         "accepted": True,
@@ -99,13 +114,29 @@ def verify(as_json: bool, file: Path) -> None:
 
 @model.command()
 @config_option
+@json_option
 @click.option("--timeout", default=30.0, show_default=True, help="Seconds to wait for the agent.")
 @click.argument("profile")
-def rollback(config_path: Path, timeout: float, profile: str) -> None:
-    """Run the version of PROFILE's model before the present one, until the hub orders another."""
+def rollback(config_path: Path, as_json: bool, timeout: float, profile: str) -> None:
+    """Run the version of PROFILE's model before the present one, until the hub orders anew.
+
+    Exit code 1: there is none to go back to; 3: the agent is not running.
+    """
+    from vedette_agent.update.answer import Answer, from_text
+    from vedette_agent.update.answer import ask as rollback_argument
+
     config = load_or_exit(config_path, outside_service=True)
-    answer = ask(config, "rollback", profile, timeout)
-    if answer is None:
-        click.echo(f"no answer within {timeout:.0f} s: the agent is not running; it will go back when it starts")
-        sys.exit(NOT_RUNNING)
-    click.echo(answer)
+    journal = _journal(config)
+    current = journal.current.get(profile) if journal is not None else None
+    leaving = current.release.sha256 if current is not None else ""
+    text = ask(config, "rollback", rollback_argument(profile, leaving), timeout)
+    answer = (
+        from_text(str(text))
+        if text is not None
+        else Answer(
+            False, f"no answer within {timeout:.0f} s: the agent is not running; it will go back when it starts"
+        )
+    )
+    click.echo(json.dumps({"done": answer.done, "detail": answer.detail}) if as_json else answer.detail)
+    if not answer.done:
+        sys.exit(NOT_RUNNING if text is None else REFUSED)

@@ -86,6 +86,8 @@ class Decided(NamedTuple):
     """In the batch: the reading that caused each event."""
     changes: list[StateChange]
     suppressed: int
+    alerting: NDArray[np.bool_] = np.zeros(0, np.bool_)
+    """(N,) readings before or after which an alert of their device was open, or held back."""
 
 
 class Decider:
@@ -114,7 +116,8 @@ class Decider:
         rows: list[int] = []
         changes: dict[tuple[int, str], None] = {}
         suppressed = 0
-        if striking.any() or self._open[batch.device].any():
+        alerting = self._open[batch.device]
+        if striking.any() or alerting.any():
             look = self._open.copy()
             look[batch.device[striking]] = True
             for row in np.flatnonzero(look[batch.device]):
@@ -127,8 +130,10 @@ class Decider:
                         events.append(event)
                         rows.append(int(row))
                         changes[device, kind] = None
+                before = self._open[device]
                 self._watch(device)
-        return Decided(events, rows, [self._change(*key) for key in changes], suppressed)
+                alerting[row] = before or self._open[device]
+        return Decided(events, rows, [self._change(*key) for key in changes], suppressed, alerting)
 
     def _step(self, kind: str, signal: Signal, verdicts: Verdicts) -> tuple[Alert | None, int]:
         """Advance one alert by one reading: (event, 1 if an alert was held back)."""
@@ -293,21 +298,21 @@ class Decider:
         return True
 
     def replace_model(self, detector: str) -> Decided:
-        """Clear what a detector holds open that is no longer asked."""
+        """Clear what a detector holds open that is no longer asked.
+
+        No cooldown begins: if the condition goes on, whoever is asked now must be able to say so.
+        """
         events, changes = [], []
         for (row, kind), state in self._states.items():
             alert = state.alert
             if alert is None or alert.detector != detector:
                 continue
+            cooling = state.cleared, state.cleared_severity
             events.append(self._clear(state, alert, alert.time, "model replaced"))
+            state.cleared, state.cleared_severity = cooling
             changes.append(self._change(row, kind))
             self._watch(row)
         return Decided(events, [], changes, 0)
-
-    def alerting(self, devices: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """(N,) whether an alert of these device rows is open, or held back."""
-        self._make_room()
-        return self._open[devices]
 
     # ---------------------------------------------------------------- devices
 

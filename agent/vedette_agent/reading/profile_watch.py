@@ -5,9 +5,8 @@ The live agent and the replay of a file run their readings through this and noth
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
 
 from vedette_agent.reading.checkpoint import Checkpoint, CheckpointError
 from vedette_agent.reading.decide import Decided, Decider
@@ -19,12 +18,15 @@ from vedette_models.detectors.rangebreak import RangeBreak
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from vedette_agent.reading.reservoir import Reservoir
     from vedette_models.detectors.base import Detector
     from vedette_models.profile import Profile
     from vedette_models.readings import ReadingBatch
+
+logger = logging.getLogger(__name__)
 
 DETECTORS: tuple[Callable[[int], Detector], ...] = (RangeBreak,)
 """What watches every profile, made from its number of channels."""
@@ -47,7 +49,7 @@ class ProfileWatch:
         self.profile, self._gateway, self._epoch = profile, gateway, epoch
         self.reservoir = reservoir
         self._resumable: Mapping[str, Mapping[str, NDArray[np.generic]]] = {}
-        """State of detectors in the checkpoint we resumed from, for a model that comes later."""
+        """State of a model in the checkpoint we resumed from, for when it is used, before any reading."""
         self.table = DeviceTable(max_devices)
         self.pipeline = self._new_pipeline()
         self.decider = Decider(profile, gateway, epoch, self.table)
@@ -57,11 +59,13 @@ class ProfileWatch:
 
     def process(self, batch: ReadingBatch) -> Watched:
         """Judge a batch whose device rows come from `table`, and decide what it raises and clears."""
+        if len(batch):
+            self._resumable = {}  # windows with a gap in them are no windows
         verdicts = self.pipeline.judge(batch, self.table.rows)
         decided = self.decider.decide(verdicts)
         if self.reservoir is not None and len(batch):
             striking = (verdicts.anomaly >= 1.0) | verdicts.impossible.any(axis=1)
-            self.reservoir.offer(batch, striking | self.decider.alerting(batch.device), self.table.name)
+            self.reservoir.offer(batch, striking | decided.alerting, self.table.name)
         return Watched(verdicts, decided)
 
     def use(self, model: Detector | None) -> Decided:
@@ -70,15 +74,17 @@ class ProfileWatch:
         What the model before had seen of each device goes over to the new one where their windows are alike; alerts it
         holds open are cleared.
         """
-        before = self.pipeline.model
+        before, rows = self.pipeline.model, self.table.rows
         if model is not None:
-            model.resize(self.table.rows)
-            known = self._resumable.get(model.name, {}) if before is None else before.state()
+            state = self._resumable.get(model.name, {}) if before is None else before.state()
+            known = {name: array[:rows] for name, array in state.items()}
+            if model.devices < rows:  # it has rows of its own from golden readings
+                model.resize(rows)
             try:
                 if known:
                     model.restore(known)
-            except StateError:
-                model.forget(np.arange(model.devices))  # other windows: it begins with empty ones
+            except StateError as error:
+                logger.info("profile %s: %s begins with empty windows: %s", self.profile.name, model.name, error)
         self._resumable = {}
         self.pipeline = Pipeline(self.profile, self.pipeline.own, model)
         return Decided([], [], [], 0) if before is None else self.decider.replace_model(before.name)
@@ -88,6 +94,7 @@ class ProfileWatch:
         row = self.table.forget(device)
         if row is None:
             return None
+        self._resumable = {}  # its row may be another device's when a model comes
         self.pipeline.forget(row)
         if self.reservoir is not None:
             self.reservoir.forget(row, device)
@@ -128,5 +135,6 @@ class ProfileWatch:
             raise CheckpointError(f"profile {self.profile.name!r}: {error}: learning anew") from error
         self.table = DeviceTable.of(self.table.limit, list(names))
         self.pipeline = pipeline
-        self._resumable = checkpoint.detectors
+        own = {detector.name for detector in pipeline.detectors}
+        self._resumable = {name: state for name, state in checkpoint.detectors.items() if name not in own}
         self.decider = Decider(self.profile, self._gateway, self._epoch, self.table)

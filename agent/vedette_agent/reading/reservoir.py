@@ -1,8 +1,8 @@
 """Reservoir: readings to train with, a bounded random sample of everything that was normal, columnar and pure.
 
 What is kept are segments: consecutive readings of one device, since features are made of windows. A reading with a
-known
-fault, an anomaly or an open alert ends its device's segment, which is thrown away: the hub must not learn it as normal.
+known fault, an anomaly or an open alert ends its device's segment, which is thrown away: the hub must not learn it as
+normal.
 Which segments stay is decided by reservoir sampling (algorithm R, J. S. Vitter 1985): each has the same chance.
 """
 
@@ -60,12 +60,13 @@ class Reservoir:
     def _finish(self, row: int, device: str) -> None:
         self._count[row] = 0
         self._offered += 1
-        if len(self._kept) < self._capacity:
-            self._kept.append(self._segment(row, device))
-            return
-        place = self._random.randrange(self._offered)
-        if place < self._capacity:
+        place = self._offered - 1
+        if place >= self._capacity:
+            place = self._random.randrange(self._offered)
+        if place < len(self._kept):
             self._kept[place] = self._segment(row, device)
+        elif place < self._capacity:  # also where a forgotten device has left room: no easier for who comes after it
+            self._kept.append(self._segment(row, device))
 
     def _segment(self, row: int, device: str) -> Segment:
         values = tuple(

@@ -1,12 +1,8 @@
-"""ModelStore: the models of a gateway on its disk, and what was ordered, runs and ran before, so that a kill at any
-point leaves a
-valid one.
+"""ModelStore: the models of a gateway on its disk, what was ordered, what runs and what ran before.
 
 Artefacts lie under their hash. Everything else is one small file, the journal, written whole to a temporary name,
-synced and
-renamed, with a checksum and a second copy: whatever happens, one of the two is whole. Where both are damaged the
-counter is lost,
-and the gateway waits for a manifest that echoes its nonce.
+synced and renamed, with a checksum and a second copy: a kill at any point leaves one of the two whole. Where both are
+damaged the counter is lost, and the gateway waits for a manifest that echoes its nonce.
 """
 
 from __future__ import annotations
@@ -18,59 +14,44 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from vedette_agent.update.journal import Journal
 from vedette_models import artifact
-from vedette_models.manifest import Release
-from vedette_models.messages import Activation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "models"
 JOURNAL, COPY = "journal", "journal.copy"
-REPORTS_KEPT = 100
-
-
-class Running(msgspec.Struct, frozen=True):
-    """A release that was activated."""
-
-    release: Release
-    since: float
-    """Seconds since 1970."""
-
-
-class Journal(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the gateway must not forget of its models. `counter` is None where it was lost."""
-
-    counter: int | None = 0
-    ordered: dict[str, Release] = {}
-    """By profile, by the manifest accepted last."""
-    current: dict[str, Running] = {}
-    previous: dict[str, Running] = {}
-    failed: dict[str, str] = {}
-    """Hashes that were refused since the last order, and why: not tried again until ordered anew."""
-    unreported: tuple[Activation, ...] = ()
-    """What the hub does not know yet."""
+SUFFIX = ".model"
+NEW = ".new"
+"""What is being written; left behind by a kill."""
 
 
 class ModelStore:
     """The folder of a gateway's models. Every change is durable when the call returns."""
 
     def __init__(self, state_dir: Path) -> None:
+        """Writes nothing: whoever only looks may use it too."""
         self.folder = state_dir / FOLDER
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.journal = self._read()
 
     def _read(self) -> Journal:
-        found = [path for path in (self.folder / JOURNAL, self.folder / COPY) if path.exists()]
-        for path in found:
-            journal = _decode(path.read_bytes())
+        """The newest whole journal. Artefacts without any journal mean that there was one, and a counter in it."""
+        for name in (JOURNAL, COPY):
+            path = self.folder / name
+            try:
+                journal = _decode(path.read_bytes())
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                logger.error("%s: %s", path, error.strerror or error)
+                continue
             if journal is not None:
                 return journal
             logger.error("%s is damaged", path)
-        if found:
+        if (self.folder / JOURNAL).exists() or (self.folder / COPY).exists() or any(self.folder.glob(f"*{SUFFIX}")):
             logger.error("%s: the manifest's counter is lost; waiting for the hub to answer our nonce", self.folder)
             return Journal(counter=None)
         return Journal()
@@ -81,14 +62,11 @@ class ModelStore:
         Raises:
             OSError: the old one, or its copy, is still there.
         """
+        self.folder.mkdir(parents=True, exist_ok=True)
         data = _encode(journal)
         for name in (JOURNAL, COPY):
             _replace(self.folder / name, data)
         self.journal = journal
-
-    def has(self, sha256: str) -> bool:
-        """Whether an artefact of this name lies here."""
-        return self._path(sha256).exists()
 
     def read(self, sha256: str) -> bytes | None:
         """The bytes of an artefact, verified by nobody yet; None where there is none."""
@@ -104,30 +82,32 @@ class ModelStore:
         Raises:
             OSError: it is not stored.
         """
+        self.folder.mkdir(parents=True, exist_ok=True)
         _replace(self._path(sha256), data)
 
+    def drop(self, sha256: str) -> None:
+        """Delete an artefact whose bytes are no longer those it is named after, so that it is fetched again.
+
+        Raises:
+            OSError: it is still there.
+        """
+        self._path(sha256).unlink(missing_ok=True)
+
     def clean(self) -> None:
-        """Delete artefacts that are neither ordered, running nor the one before."""
+        """Delete artefacts that are neither ordered, running nor the one before, and what a kill has left half written.
+
+        Raises:
+            OSError: one is still there.
+        """
         journal = self.journal
         wanted = {release.sha256 for release in journal.ordered.values()}
         wanted |= {running.release.sha256 for part in (journal.current, journal.previous) for running in part.values()}
-        for path in self.folder.glob("*.model"):
-            if path.stem not in wanted:
+        for path in [*self.folder.glob(f"*{SUFFIX}"), *self.folder.glob(f"*{SUFFIX}{NEW}")]:
+            if path.suffix == NEW or path.stem not in wanted:
                 path.unlink(missing_ok=True)
 
     def _path(self, sha256: str) -> Path:
-        return self.folder / f"{sha256}.model"
-
-
-def with_report(journal: Journal, activation: Activation) -> Journal:
-    """The journal with something more to report; the oldest give way."""
-    unreported = (*journal.unreported, activation)[-REPORTS_KEPT:]
-    return msgspec.structs.replace(journal, unreported=unreported)
-
-
-def without(part: Mapping[str, Running], profile: str) -> dict[str, Running]:
-    """A copy without one profile."""
-    return {name: running for name, running in part.items() if name != profile}
+        return self.folder / f"{sha256}{SUFFIX}"
 
 
 def _encode(journal: Journal) -> bytes:
@@ -146,7 +126,7 @@ def _decode(data: bytes) -> Journal | None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".new")
+    temporary = path.with_name(path.name + NEW)
     with temporary.open("wb") as file:
         file.write(data)
         file.flush()

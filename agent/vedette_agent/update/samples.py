@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from vedette_models import messages
 from vedette_models.messages import SampleBatch, Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 ROW_BYTES = 48 * 1024
-"""A row of the outbox holds about so much."""
+"""A row of the outbox holds about so much at most."""
 DAY = 86_400.0
 BURST = 0.25
 """Share of a day's bytes that may go at once."""
+FRAME_BYTES = 1024
+"""What a row takes beside its segments, with some room."""
 
 
 class Budget:
@@ -26,26 +30,50 @@ class Budget:
         self._most = bytes_per_day * BURST
         self._left, self._time = self._most, now
 
+    @property
+    def row_bytes(self) -> int:
+        """How large the segments of a row may be, to fit however small the budget is."""
+        return max(1, min(ROW_BYTES, int(self._most) - FRAME_BYTES))
+
     def take(self, size: int, now: float) -> bool:
         """Spend so many bytes, if there are as many."""
         self._left = min(self._most, self._left + max(0.0, now - self._time) * self._per_second)
-        self._time = now
+        self._time = max(now, self._time)
         if size > self._left:
             return False
         self._left -= size
         return True
 
+    def choose(self, by_profile: Sequence[Iterable[SampleBatch]], now: float) -> list[SampleBatch]:
+        """What can be sent now: of each profile in turn one, as long as something fits."""
+        turns = zip_longest(*by_profile)
+        offered = (batch for turn in turns for batch in turn if batch is not None)
+        return [batch for batch in offered if self.take(len(messages.to_bytes(batch)), now)]
 
-def pack(profile: str, channels: tuple[str, ...], segments: Sequence[Segment], time: float) -> Iterator[SampleBatch]:
-    """Batches of about `ROW_BYTES`; a longer segment stands alone."""
+
+def pack(
+    profile: str, channels: tuple[str, ...], segments: Sequence[Segment], time: float, row_bytes: int = ROW_BYTES
+) -> Iterator[SampleBatch]:
+    """Batches whose segments take at most `row_bytes`; a longer segment is cut, down to single readings."""
     part: list[Segment] = []
     size = 0
-    for segment in segments:
-        length = len(msgspec.json.encode(segment))
-        if part and size + length > ROW_BYTES:
-            yield SampleBatch(profile, channels, tuple(part), time)
-            part, size = [], 0
-        part.append(segment)
-        size += length
+    for whole in segments:
+        for segment, length in _cut(whole, row_bytes):
+            if part and size + length > row_bytes:
+                yield SampleBatch(profile, channels, tuple(part), time)
+                part, size = [], 0
+            part.append(segment)
+            size += length
     if part:
         yield SampleBatch(profile, channels, tuple(part), time)
+
+
+def _cut(segment: Segment, most: int) -> Iterator[tuple[Segment, int]]:
+    """The segment in pieces of at most `most` bytes, each with its size."""
+    length = len(msgspec.json.encode(segment)) + 1  # and a comma
+    half = len(segment.times) // 2
+    if length <= most or not half:
+        yield segment, length
+        return
+    for piece in (slice(None, half), slice(half, None)):
+        yield from _cut(Segment(segment.device, segment.times[piece], segment.values[piece]), most)

@@ -1,21 +1,24 @@
 """Updater: desired → fetch → verify → strict read → structure → golden scores → activate → report.
 
 The hub's order is verified and written down first; then each profile is brought to what was ordered, one step after
-the other,
-each of them durable. Whatever is refused is reported with its reason, and what runs goes on running.
+the other, each of them durable. Whatever is refused is reported with its reason, and what runs goes on running.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from vedette_agent.mqtt.transport import NotConnected
-from vedette_agent.update.model_store import Running, with_report, without
+from vedette_agent.update import journal as journals
+from vedette_agent.update.answer import Answer
+from vedette_agent.update.fetcher import Fetcher
+from vedette_agent.update.journal import Journal, Running
 from vedette_models import artifact, manifest, topics
 from vedette_models.messages import Activation, RunningModel
 from vedette_models.rejection import ArtifactRejected, ManifestRejected, Rejection
@@ -32,7 +35,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RETRY = 60.0
-"""Seconds until an artefact that did not come is asked for again."""
+"""Seconds until another try after a disk that refused."""
+WAITING = 4
+"""Manifests that wait to be looked at; the newest count."""
+REFUSALS_PER_HOUR = 60
+"""Refused manifests that are reported; who sends more than these is not worth the disk."""
 
 
 class Watches(Protocol):
@@ -44,9 +51,12 @@ class Watches(Protocol):
     async def report(self, activations: Sequence[Activation]) -> None:
         """Hand activations to the outbox; durable when this returns."""
 
+    def changed(self) -> None:
+        """What the status says about models has changed."""
+
 
 class Updater:
-    """Brings the models of a gateway to what the hub has ordered."""
+    """Brings the models of a gateway to what the hub has ordered. `problem`: a sentence, or None."""
 
     def __init__(
         self,
@@ -61,19 +71,18 @@ class Updater:
     ) -> None:
         """`profiles`: the channels of every profile by its name."""
         self.gateway, self.nonce = gateway, nonce
+        self.problem: str | None = None
         self._profiles, self._keys, self._store, self._watches = profiles, keys, store, watches
-        self._fetch_timeout = fetch_timeout
-        self._connection: Connection | None = None
         self._wake = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._fetcher = Fetcher(fetch_timeout, self._wake.set)
         self._waiting: list[bytes] = []
-        self._fetching: dict[str, asyncio.Future[bytes]] = {}
-        """By hash: artefacts that are awaited."""
-        self._retry_at: dict[str, float] = {}
-        self._last_refusal: tuple[str, str] | None = None
+        self._using: dict[str, Running] = {}
+        self._refusals: deque[float] = deque(maxlen=REFUSALS_PER_HOUR)
 
     def attach(self, connection: Connection) -> None:
         """The hub's connection, once there is one."""
-        self._connection = connection
+        self._fetcher.attach(connection)
 
     @property
     def counter(self) -> int:
@@ -84,7 +93,7 @@ class Updater:
         """What runs, by profile."""
         return {
             profile: RunningModel(r.release.version, r.release.sha256, r.release.detector, r.since)
-            for profile, r in self._store.journal.current.items()
+            for profile, r in self._using.items()
         }
 
     # ------------------------------------------------------------- what comes in
@@ -95,53 +104,43 @@ class Updater:
 
     def received(self, topic: str, payload: bytes) -> bool:
         """A message on the hub's connection: True if it was for us."""
-        if topic == topics.gateway_down(self.gateway, "desired"):
-            if payload:
-                self._waiting = [*self._waiting[-3:], payload]
-                self._wake.set()
-            return True
-        name = topic.rpartition("/")[2]
-        if topic != topics.artifact(name):
-            return False
-        awaited = self._fetching.get(name)
-        if awaited is not None and not awaited.done() and payload:
-            awaited.set_result(payload)
+        if topic != topics.gateway_down(self.gateway, "desired"):
+            return self._fetcher.received(topic, payload)
+        if payload:
+            self._waiting = [*self._waiting[1 - WAITING :], payload]
+            self._wake.set()
         return True
 
     def connected(self) -> None:
         """The hub's broker is there again: what did not come may come now."""
-        self._retry_at.clear()
+        self._fetcher.connected()
         self._wake.set()
 
     # ---------------------------------------------------------------- what is done
 
     async def start(self) -> None:
-        """Run what ran when we stopped, before any reading; a damaged artefact gives way to the one before."""
-        for profile in list(self._store.journal.current):
-            if profile not in self._profiles:
-                continue
-            for part in ("current", "previous"):
-                running: Running | None = getattr(self._store.journal, part).get(profile)
-                model = self._load(profile, running.release) if running else None
-                if running is not None and model is not None:
-                    if part == "previous":
-                        self._note(profile, running, "rolled_back", detail="the artefact of the newer one is damaged")
-                    await self._watches.use(profile, model)
-                    break
-            else:
-                journal = self._store.journal
-                self._store.write(msgspec.structs.replace(journal, current=without(journal.current, profile)))
+        """Run what ran when we stopped, before any reading; what is damaged gives way to the one before."""
+        for profile in self._profiles:
+            try:
+                await self._resume(profile)
+            except OSError as error:
+                self._say(f"profile {profile}: the state of its model cannot be written: {error}")
+            except Exception:
+                logger.exception("profile %s: its model cannot be resumed; please report this", profile)
 
     async def run(self) -> None:
-        """Follow the hub until cancelled."""
+        """Follow the hub until cancelled, whatever goes wrong: readings are scored all the same."""
         while True:
-            await self._report()
-            for data in self._take_waiting():
-                self._accept(data)
-            await self._report()
-            again = await self._work()
-            await self._report()
-            self._store.clean()
+            again: float | None = RETRY
+            try:
+                async with self._turn:
+                    again = await self._step()
+                self.problem = None
+            except OSError as error:
+                self._say(f"models: cannot write to {self._store.folder}: {error}; free space on its disk")
+            except Exception as error:
+                logger.exception("an update failed; please report this")
+                self.problem = f"models: {type(error).__name__}: {error}; see the agent's log"
             try:
                 async with asyncio.timeout(again):
                     await self._wake.wait()
@@ -149,9 +148,40 @@ class Updater:
                 pass
             self._wake.clear()
 
-    def _take_waiting(self) -> list[bytes]:
-        taken, self._waiting = self._waiting, []
-        return taken
+    async def rollback(self, profile: str, leaving: str) -> Answer:
+        """Run the version before, as the operator on the gateway asks, until the hub orders anew.
+
+        `leaving` is the hash of the version that ran when they asked, empty for none: whoever asks twice, or too late,
+        does not come back to what they wanted to leave.
+        """
+        async with self._turn:
+            try:
+                answer = await self._roll_back(profile, leaving)
+                await self._report()
+            except OSError as error:
+                return Answer(False, f"cannot write to {self._store.folder}: {error}")
+            return answer
+
+    async def _step(self) -> float | None:
+        """Take orders, bring every profile nearer to them, report; seconds until another look, None: none is needed."""
+        await self._report()
+        while self._waiting:
+            self._accept(self._waiting[0])
+            del self._waiting[0]
+        await self._report()
+        for profile in self._profiles:
+            if journals.lags(self._store.journal, profile):
+                release = self._store.journal.ordered.get(profile)
+                await (self._remove(profile) if release is None else self._bring(profile, release))
+        await self._report()
+        journal = self._store.journal
+        self._fetcher.keep(
+            {release.sha256 for profile, release in journal.ordered.items() if journals.lags(journal, profile)}
+        )
+        self._store.clean()
+        return self._fetcher.wait()
+
+    # ------------------------------------------------------------------- orders
 
     def _accept(self, data: bytes) -> None:
         """Verify an order and write it down."""
@@ -161,175 +191,188 @@ class Updater:
                 data, self._keys, self.gateway, now=time.time(), last_counter=journal.counter, nonce=self.nonce
             )
         except ManifestRejected as error:
-            if error.reason is Rejection.REPLAYED and self._is_in_force(data):
-                return  # the broker retains it: it comes with every connection
-            refusal = (error.reason.value, error.detail)
-            if refusal != self._last_refusal:
-                self._last_refusal = refusal
-                logger.warning("a manifest was refused: %s", error)
-                activation = Activation("", "", 0, "refused", error.reason.value, error.detail)
-                self._store.write(with_report(journal, activation))
-            return
-        self._last_refusal = None
+            if error.reason is not Rejection.REPLAYED or not self._is_in_force(data):
+                self._refuse_manifest(data, error)
+            return  # the broker retains it: it comes with every connection
         logger.info("manifest %d accepted: %d profiles", order.counter, len(order.releases))
-        self._retry_at.clear()
-        self._store.write(
-            msgspec.structs.replace(journal, counter=order.counter, ordered=dict(order.releases), failed={})
-        )
+        reports = [
+            self._activation(
+                profile,
+                order.releases[profile],
+                "refused",
+                Rejection.OTHER_PROFILE,
+                f"this gateway has no profile {profile!r}",
+                order.counter,
+            )
+            for profile in sorted(order.releases.keys() - self._profiles.keys())
+        ]
+        self._store.write(journals.accepted(journal, order, reports))
+        self._watches.changed()
 
     def _is_in_force(self, data: bytes) -> bool:
+        """Whether this orders what is ordered already; the same counter on another order would be the hub's mistake."""
         try:
-            return manifest.authentic(data, self._keys).counter == self._store.journal.counter
+            order = manifest.authentic(data, self._keys)
         except ManifestRejected:
             return False
+        return order.counter == self._store.journal.counter and order.releases == self._store.journal.ordered
 
-    async def _work(self) -> float | None:
-        """Bring every profile one step nearer to what is ordered; seconds until another try, None: nothing to do."""
-        journal = self._store.journal
-        if journal.counter is None or journal.counter == 0:
-            return None
-        again: float | None = None
-        for profile in sorted({*journal.ordered, *journal.current} & set(self._profiles)):
-            release = self._store.journal.ordered.get(profile)
-            current = self._store.journal.current.get(profile)
-            if release is None:
-                if current is not None:
-                    await self._remove(profile, current)
-            elif self._lags(release, current) and not await self._bring(profile, release):
-                again = RETRY
-        return again
+    def _refuse_manifest(self, data: bytes, error: ManifestRejected) -> None:
+        refused = f"{error.reason.value} {hashlib.sha256(data).hexdigest()}"
+        journal, now = self._store.journal, time.monotonic()
+        full = len(self._refusals) == REFUSALS_PER_HOUR and now - self._refusals[0] < 3600.0
+        if refused == journal.refused or full:
+            return
+        self._refusals.append(now)
+        logger.warning("a manifest was refused: %s", error)
+        activation = Activation("", "", 0, "refused", error.reason.value, error.detail)
+        self._write(msgspec.structs.replace(journal, refused=refused), activation)
 
-    def _lags(self, release: Release, current: Running | None) -> bool:
-        """Whether an ordered release must still be brought; one that failed is not tried again."""
-        runs = current is not None and current.release.sha256 == release.sha256
-        return not runs and release.sha256 not in self._store.journal.failed
+    # ------------------------------------------------------------------- models
 
-    async def _bring(self, profile: str, release: Release) -> bool:
-        """Fetch, check and activate; False: its artefact has not come."""
-        if not self._store.has(release.sha256):
-            if time.monotonic() < self._retry_at.get(release.sha256, 0.0):
-                return False
-            data = await self._fetch(release.sha256)
-            if data is None:
-                self._retry_at[release.sha256] = time.monotonic() + RETRY
-                detail = f"it has not come within {self._fetch_timeout:.0f} s"
-                self._note(profile, Running(release, 0.0), "missing", detail=detail)
-                return False
-            try:
-                await asyncio.to_thread(
-                    artifact.load, data, expected=release.sha256, profile=profile, channels=self._profiles[profile]
-                )
-            except ArtifactRejected as error:
-                self._refuse(profile, release, error)
-                return True
-            self._store.keep(release.sha256, data)
-        model = self._load(profile, release)
-        if model is None:
-            return True
+    async def _resume(self, profile: str) -> None:
         journal = self._store.journal
         current = journal.current.get(profile)
-        previous = without(journal.previous, profile)
+        for running in (current, journal.previous.get(profile)):
+            model = await self._load(profile, running.release) if running is not None and current is not None else None
+            if running is None or model is None:
+                continue
+            await self._use(profile, running, model)
+            if running is not current:
+                detail = "the newer one can no longer be used"
+                activation = self._activation(profile, running.release, "rolled_back", detail=detail)
+                self._write(journals.fell_back(self._store.journal, profile, running), activation)
+            return
         if current is not None:
-            previous[profile] = current
-        running = Running(release, time.time())
-        activation = self._activation(profile, release, "activated")
-        self._store.write(
-            with_report(
-                msgspec.structs.replace(journal, current={**journal.current, profile: running}, previous=previous),
-                activation,
-            )
-        )
-        await self._watches.use(profile, model)
-        logger.info("profile %s: version %d of %s runs", profile, release.version, release.detector)
-        return True
+            activation = self._activation(profile, current.release, "removed", detail="it can no longer be used")
+            self._write(journals.removed(self._store.journal, profile, usable=False), activation)
 
-    def _load(self, profile: str, release: Release) -> Model | None:
-        """A stored artefact after every check; a refused one is noted and deleted."""
-        data = self._store.read(release.sha256)
+    async def _bring(self, profile: str, release: Release) -> None:
+        """Fetch, check and activate what is ordered; as far as that can be done now."""
+        if release.bytes > artifact.MAX_BYTES:
+            detail = f"{release.bytes} bytes are ordered, at most {artifact.MAX_BYTES}"
+            self._refuse(profile, release, ArtifactRejected(Rejection.TOO_LARGE, detail))
+            return
+        stored = self._read(release)
+        data = await self._fetcher.get(release.sha256) if stored is None else stored
         if data is None:
+            why = self._fetcher.missing(release.sha256)
+            if why is not None:
+                logger.warning("profile %s: version %d is missing: %s", profile, release.version, why)
+                activation = self._activation(profile, release, "missing", detail=why)
+                self._write(self._store.journal, activation)
+                await self._fetcher.get(release.sha256)
+            return
+        model = await self._checked(profile, release, data)
+        if model is None:
+            return
+        if stored is None:
+            self._store.keep(release.sha256, data)
+        await self._activate(profile, release, model, "activated")
+        logger.info("profile %s: version %d of %s runs", profile, release.version, release.detector)
+
+    async def _load(self, profile: str, release: Release) -> Model | None:
+        """A stored artefact after every check; None: it is not there, or was refused."""
+        data = self._read(release)
+        return None if data is None else await self._checked(profile, release, data)
+
+    def _read(self, release: Release) -> bytes | None:
+        """The bytes of a stored artefact; damaged ones are deleted, so that they are fetched again."""
+        data = self._store.read(release.sha256)
+        if data is not None and artifact.sha256(data) != release.sha256:
+            logger.error("artefact %s on disk is damaged", release.sha256)
+            self._store.drop(release.sha256)
             return None
+        return data
+
+    async def _checked(self, profile: str, release: Release, data: bytes) -> Model | None:
         try:
-            return artifact.load(data, expected=release.sha256, profile=profile, channels=self._profiles[profile])
+            return await asyncio.to_thread(
+                artifact.load, data, expected=release.sha256, profile=profile, channels=self._profiles[profile]
+            )
         except ArtifactRejected as error:
             self._refuse(profile, release, error)
             return None
 
     def _refuse(self, profile: str, release: Release, error: ArtifactRejected) -> None:
+        """Report a model that is not run; what was ordered is not tried again."""
         logger.warning("profile %s: version %d is refused: %s", profile, release.version, error)
-        journal = self._store.journal
-        failed = {**journal.failed, release.sha256: error.reason.value}
-        activation = self._activation(profile, release, "refused", error.reason.value, error.detail)
-        self._store.write(with_report(msgspec.structs.replace(journal, failed=failed), activation))
+        activation = self._activation(profile, release, "refused", error.reason, error.detail)
+        self._write(journals.refused(self._store.journal, profile, release, error.reason.value), activation)
 
-    async def _remove(self, profile: str, current: Running) -> None:
+    async def _activate(self, profile: str, release: Release, model: Model, outcome: str) -> None:
+        """Write down what is to run from now on, then run it: a kill in between runs it after the restart."""
+        running = Running(release, time.time())
+        changed = journals.activated(self._store.journal, profile, running)
+        if outcome == journals.ROLLED_BACK:
+            changed = journals.held_by_operator(changed, profile)
+        self._write(changed, self._activation(profile, release, outcome))
+        await self._use(profile, running, model)
+
+    async def _use(self, profile: str, running: Running, model: Model) -> None:
+        await self._watches.use(profile, model)
+        self._using[profile] = running
+        self._watches.changed()
+
+    async def _remove(self, profile: str) -> None:
+        """Run no model, as ordered."""
         journal = self._store.journal
-        activation = self._activation(profile, current.release, "removed")
-        changed = msgspec.structs.replace(
-            journal,
-            current=without(journal.current, profile),
-            previous={**without(journal.previous, profile), profile: current},
-        )
-        self._store.write(with_report(changed, activation))
+        activation = self._activation(profile, journal.current[profile].release, "removed")
+        self._write(journals.removed(journal, profile, usable=True), activation)
         await self._watches.use(profile, None)
+        self._using.pop(profile, None)
+        self._watches.changed()
+        logger.info("profile %s: runs no model, as ordered", profile)
 
-    async def rollback(self, profile: str) -> str:
-        """Run the version before, as the operator on the gateway asks; says what was done."""
+    async def _roll_back(self, profile: str, leaving: str) -> Answer:
+        if profile not in self._profiles:
+            return Answer(False, f"there is no profile {profile!r}")
         journal = self._store.journal
         previous, current = journal.previous.get(profile), journal.current.get(profile)
+        if leaving != (current.release.sha256 if current else ""):
+            now = f"version {current.release.version}" if current else "no model"
+            return Answer(False, f"profile {profile!r} runs {now} meanwhile; look, and ask again")
         if previous is None:
-            return f"profile {profile!r} has no version to go back to"
-        model = self._load(profile, previous.release)
+            return Answer(False, f"profile {profile!r} has no version to go back to")
+        release = previous.release
+        model = await self._load(profile, release)
         if model is None:
-            return f"version {previous.release.version} of {profile!r} can no longer be used"
-        swapped = without(journal.previous, profile)
-        if current is not None:
-            swapped[profile] = current
-        running = Running(previous.release, time.time())
-        # what was left is not brought back by the order in force, only by a new one
-        failed = {**journal.failed, **({current.release.sha256: "rolled_back"} if current else {})}
-        changed = msgspec.structs.replace(
-            journal, current={**journal.current, profile: running}, previous=swapped, failed=failed
-        )
-        self._store.write(with_report(changed, self._activation(profile, previous.release, "rolled_back")))
-        await self._watches.use(profile, model)
-        await self._report()
-        return f"profile {profile!r} runs version {previous.release.version} again, until the hub orders another"
+            return Answer(False, f"version {release.version} of {profile!r} can no longer be used")
+        await self._activate(profile, release, model, journals.ROLLED_BACK)
+        return Answer(True, f"profile {profile!r} runs version {release.version} again, until the hub orders anew")
 
-    async def _fetch(self, sha256: str) -> bytes | None:
-        """Ask the broker for an artefact by its exact name."""
-        connection = self._connection
-        if connection is None or not connection.up:
-            return None
-        awaited: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._fetching[sha256] = awaited
-        try:
-            async with asyncio.timeout(self._fetch_timeout):
-                await connection.subscribe([topics.artifact(sha256)], retained_always=True)
-                return await awaited
-        except (TimeoutError, NotConnected) as error:
-            logger.warning("artefact %s: %s", sha256, error or "has not come")
-            return None
-        finally:
-            del self._fetching[sha256]
-            connection.unsubscribe([topics.artifact(sha256)])
-
-    def _note(self, profile: str, running: Running, outcome: str, *, detail: str) -> None:
-        journal = self._store.journal
-        activation = self._activation(profile, running.release, outcome, detail=detail)
-        if outcome == "rolled_back":
-            journal = msgspec.structs.replace(journal, current={**journal.current, profile: running})
-        self._store.write(with_report(journal, activation))
+    # ------------------------------------------------------------------ reports
 
     def _activation(
-        self, profile: str, release: Release, outcome: str, reason: str = "", detail: str = ""
+        self,
+        profile: str,
+        release: Release,
+        outcome: str,
+        reason: str = "",
+        detail: str = "",
+        counter: int | None = None,
     ) -> Activation:
         made = {"profile": profile, "sha256": release.sha256, "version": release.version, "outcome": outcome}
-        return msgspec.convert({**made, "reason": reason, "detail": detail, "counter": self.counter}, Activation)
+        counter = self.counter if counter is None else counter
+        return msgspec.convert({**made, "reason": str(reason), "detail": detail, "counter": counter}, Activation)
 
     async def _report(self) -> None:
         """Hand over what the hub does not know yet; a kill in between reports it twice, never not."""
         unreported = self._store.journal.unreported
         if unreported:
             await self._watches.report(unreported)
-            rest = self._store.journal.unreported[len(unreported) :]
-            self._store.write(msgspec.structs.replace(self._store.journal, unreported=rest))
+            told = msgspec.structs.replace(self._store.journal, unreported=())
+            try:
+                self._store.write(told)
+            except OSError:
+                self._store.journal = told  # it has been reported: a disk that is full is no reason to do it again
+                raise
+
+    def _write(self, journal: Journal, activation: Activation) -> None:
+        self._store.write(journals.with_report(journal, activation))
+
+    def _say(self, problem: str) -> None:
+        """An error, said once as long as it lasts."""
+        if problem != self.problem:
+            logger.error("%s", problem)
+        self.problem = problem

@@ -1,0 +1,106 @@
+"""Fetcher: artefacts by their exact hash from the hub's broker. Asking does not wait: what comes wakes the updater."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vedette_agent.mqtt.transport import NotConnected
+from vedette_models import topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from vedette_agent.mqtt.connection import Connection
+
+logger = logging.getLogger(__name__)
+
+LONGEST = 3600.0
+"""Seconds between two reports that an artefact is missing; they begin with the timeout and double."""
+
+
+@dataclass
+class _Asked:
+    wait: float
+    due: float
+    """When it is missing, by the monotonic clock."""
+    subscribed: bool = False
+    data: bytes | None = None
+    problem: str = ""
+
+
+class Fetcher:
+    """Stays subscribed to the artefacts it was asked for until they have come, or are wanted no more."""
+
+    def __init__(self, timeout: float, arrived: Callable[[], None]) -> None:
+        """`arrived` is called when something has come; `timeout`: seconds until an artefact counts as missing."""
+        self._timeout, self._arrived = timeout, arrived
+        self._connection: Connection | None = None
+        self._asked: dict[str, _Asked] = {}
+
+    def attach(self, connection: Connection) -> None:
+        """The hub's connection, once there is one."""
+        self._connection = connection
+
+    def connected(self) -> None:
+        """A new connection: everything is asked for again."""
+        for asked in self._asked.values():
+            asked.subscribed = False
+            asked.due = time.monotonic() + asked.wait
+
+    def received(self, topic: str, payload: bytes) -> bool:
+        """A message on the hub's connection: True if it was an artefact, wanted or not."""
+        name = topic.rpartition("/")[2]
+        if topic != topics.artifact(name):
+            return False
+        asked = self._asked.get(name)
+        if asked is not None and asked.data is None and payload:
+            asked.data = payload
+            self._arrived()
+        return True
+
+    async def get(self, sha256: str) -> bytes | None:
+        """The bytes that came under this name, verified by nobody yet; None: not yet, it has been asked for."""
+        connection = self._connection
+        asked = self._asked.get(sha256)
+        if asked is None:
+            asked = self._asked[sha256] = _Asked(self._timeout, time.monotonic() + self._timeout)
+        if asked.data is None and not asked.subscribed and connection is not None and connection.up:
+            asked.subscribed = True
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await connection.subscribe([topics.artifact(sha256)], retained_always=True)
+                asked.problem = ""
+            except (NotConnected, TimeoutError) as error:
+                asked.problem = str(error) or "the broker does not answer"
+                logger.warning("artefact %s: %s", sha256, asked.problem)
+        return asked.data
+
+    def missing(self, sha256: str) -> str | None:
+        """Why an artefact is missing, once at the timeout, then ever less often; while we are away nothing is."""
+        asked = self._asked.get(sha256)
+        if asked is None or not asked.subscribed or asked.data is not None or time.monotonic() < asked.due:
+            return None
+        if self._connection is None or not self._connection.up:
+            return None
+        asked.wait = min(2 * asked.wait, LONGEST)
+        asked.due = time.monotonic() + asked.wait
+        asked.subscribed = False  # ask again, in case the broker has lost what we asked
+        return asked.problem or f"it has not come within {self._timeout:.0f} s"
+
+    def wait(self) -> float | None:
+        """Seconds until an artefact is missing; None: nothing is awaited, or we are away."""
+        if self._connection is None or not self._connection.up:
+            return None
+        due = [asked.due for asked in self._asked.values() if asked.data is None and asked.subscribed]
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def keep(self, wanted: Collection[str]) -> None:
+        """Let go of every other artefact."""
+        for sha256 in [name for name in self._asked if name not in wanted]:
+            del self._asked[sha256]
+            if self._connection is not None:
+                self._connection.unsubscribe([topics.artifact(sha256)])

@@ -1,0 +1,126 @@
+"""An agent as a process of its own, which tests start, stop and kill."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from nacl.signing import VerifyKey
+
+from tests.processes import ROOT, command, eventually, run
+from vedette_models.keys import format_key_ring, key_ring
+
+CONFIG = """
+[gateway]
+id = "{gateway}"
+state_dir = "state"
+
+[devices]
+url = "mqtt://127.0.0.1:{port}"
+
+[hub]
+url = "mqtt://127.0.0.1:{hub_port}"
+
+[time]
+max_age = "none"
+
+[models]
+key_ring = "keys"
+fetch_timeout = "{fetch_timeout}"
+
+[samples]
+{samples}
+
+[[streams]]
+topic = "plant/{{device}}/telemetry"
+profile = "pump"
+
+[profiles.pump]
+channels = ["flow", "pressure"]
+
+{more}
+"""
+
+
+class Gateway:
+    """Its files lie in `folder`; devices and hub meet at brokers of these ports."""
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        key: VerifyKey,
+        *,
+        gateway: str = "gw",
+        hub_port: int | None = None,
+        fetch_timeout: str = "30s",
+        samples: str = "",
+        more: str = "",
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.config = folder, folder / "agent.toml"
+        self.log, self.trace, self.state = folder / "agent.log", folder / "trace.jsonl", folder / "state"
+        self.text = CONFIG.format(
+            gateway=gateway,
+            port=port,
+            hub_port=hub_port or port,
+            fetch_timeout=fetch_timeout,
+            samples=samples,
+            more=more,
+        )
+        self.config.write_text(self.text)
+        (folder / "keys").write_text(format_key_ring(key_ring(key)))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command("vedette-agent", "run", "--config", self.config, "--trace", self.trace),
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+            )
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """As a service manager does; it must have been running until then."""
+        if self._process is None:
+            return
+        assert self.alive, self.log.read_text()[-3000:]
+        self._process.send_signal(signal.SIGTERM)
+        code = self._process.wait(20)
+        self._process = None
+        assert code == 0, self.log.read_text()[-3000:]
+
+    def cli(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """`vedette-agent model …` on its configuration."""
+        head, *rest = arguments
+        return run("vedette-agent", "model", head, "--config", self.config, *rest)
+
+    def journal(self) -> dict[str, Any]:
+        """As `model show --json` says it."""
+        shown: dict[str, Any] = json.loads(self.cli("show", "--json").stdout)
+        return shown
+
+    def fates(self) -> list[tuple[str, int, str]]:
+        """(device, sequence, fate) of every reading so far."""
+        data = self.trace.read_bytes() if self.trace.exists() else b""
+        lines = [json.loads(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
+        return [(line["device"], line["sequence"], line["fate"]) for line in lines]
+
+    def scored(self, device: str, sequence: int) -> None:
+        """Return when this reading has been scored."""
+        eventually(lambda: (device, sequence, "scored") in self.fates() or None, f"{device} {sequence} is scored", 20.0)
