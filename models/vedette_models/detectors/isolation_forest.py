@@ -239,7 +239,8 @@ class IsolationForestScores:
         drop = np.maximum(self.total[row] - self._detector.scale(without), _LEAST)
         unusual = np.zeros(self._known.shape, np.bool_)
         unusual[row, channel] = _unusual(values, own, usual).any(axis=1)
-        shares[row, channel] = np.where(unusual[row, channel] | ~unusual.any(axis=1)[row], drop, 0.0)
+        explained_by_some: NDArray[np.bool_] = np.asarray(unusual.any(axis=1))
+        shares[row, channel] = np.where(unusual[row, channel] | ~explained_by_some[row], drop, 0.0)
         explained = np.unique(row)
         shares[explained] *= (self.total[explained] / shares[explained].sum(axis=1))[:, None]
         return shares
