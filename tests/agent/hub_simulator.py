@@ -35,6 +35,7 @@ class HubSimulator:
         self._client.on_connect = lambda c, _u, _f, _r, _p: c.subscribe(
             [(topics.gateway_up(gateway, name), 1) for name in self.subjects]
         )
+        self._client.reconnect_delay_set(1, 1)
         self.ready = False
         self._client.on_subscribe = lambda *_: setattr(self, "ready", True)
         self._client.connect("127.0.0.1", port)

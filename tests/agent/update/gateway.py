@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner, Result
 from nacl.signing import VerifyKey
 
-from tests.processes import ROOT, command, eventually, run
+from tests.processes import ROOT, command
+from vedette_agent.cli import main
 from vedette_models.keys import format_key_ring, key_ring
 
 CONFIG = """
 [gateway]
 id = "{gateway}"
 state_dir = "state"
+heartbeat = "1s"
 
 [devices]
 url = "mqtt://127.0.0.1:{port}"
@@ -105,22 +110,18 @@ class Gateway:
         self._process = None
         assert code == 0, self.log.read_text()[-3000:]
 
-    def cli(self, *arguments: object) -> subprocess.CompletedProcess[str]:
-        """`vedette-agent model …` on its configuration."""
-        head, *rest = arguments
-        return run("vedette-agent", "model", head, "--config", self.config, *rest)
+    def cli(self, verb: str, *arguments: str) -> Result:
+        """`vedette-agent model …` on its configuration, in this process."""
+        clean = {name: None for name in os.environ if name.startswith("VEDETTE_")}
+        return CliRunner().invoke(main, ["model", verb, "--config", str(self.config), *arguments], env=clean)
 
     def journal(self) -> dict[str, Any]:
         """As `model show --json` says it."""
         shown: dict[str, Any] = json.loads(self.cli("show", "--json").stdout)
         return shown
 
-    def fates(self) -> list[tuple[str, int, str]]:
-        """(device, sequence, fate) of every reading so far."""
+    def fates(self) -> Counter[tuple[str, int, str]]:
+        """How often each (device, sequence, fate) stands in the trace so far."""
         data = self.trace.read_bytes() if self.trace.exists() else b""
         lines = [json.loads(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
-        return [(line["device"], line["sequence"], line["fate"]) for line in lines]
-
-    def scored(self, device: str, sequence: int) -> None:
-        """Return when this reading has been scored."""
-        eventually(lambda: (device, sequence, "scored") in self.fates() or None, f"{device} {sequence} is scored", 20.0)
+        return Counter((line["device"], line["sequence"], line["fate"]) for line in lines)

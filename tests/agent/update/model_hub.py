@@ -92,6 +92,10 @@ class ModelHub(HubSimulator):
         """Order no model."""
         self.desire(manifest.sign(self.manifest({}), self.key))
 
+    def connected(self) -> bool:
+        """Whether its broker has it."""
+        return bool(self._client.is_connected())
+
     def send(self, topic: str, payload: bytes) -> None:
         self._client.publish(topic, payload, qos=1, retain=True).wait_for_publish(15)
 
