@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test faults lint bench-throughput clean
+.PHONY: help install demo screenshots test faults lint bench-throughput clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: install ## watch a simulated plant; DEMO_SECONDS=60 ends it, DEMO_BROKER=amqtt does without Mosquitto
 	@exec $(BIN)/python -m examples.demo
+
+screenshots: install ## run the demo and take the pictures in docs/ anew; needs Chromium
+	@exec $(BIN)/python -m examples.screenshots
 
 test: install ## run all tests
 	@exec $(BIN)/python -m pytest

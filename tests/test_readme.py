@@ -16,8 +16,11 @@ import msgspec
 import paho.mqtt.publish
 import pytest
 
+from examples.screenshots import LARGEST, SHOTS
 from tests.brokers import Mosquitto
+from tests.hub.learning.readings import deliver, samples
 from tests.processes import MODULES, ROOT, eventually, run, running
+from vedette_hub.store.database import open_store
 from vedette_models import messages, topics
 from vedette_models.messages import Alert
 
@@ -62,6 +65,13 @@ def test_there_is_no_command_that_no_test_here_runs() -> None:
         "vedette-agent run --config agent.toml",
         "vedette-agent status --config agent.toml",
         "vedette-hub serve --config hub.toml",
+        "vedette-hub enroll line-3 --config hub.toml",
+        "vedette-hub train --profile pump --config hub.toml",
+        "vedette-hub models --config hub.toml",
+        "vedette-hub push pump 1 --gateway line-3 --config hub.toml",
+        "vedette-hub push pump 2 --all --config hub.toml",
+        "vedette-hub rollback pump --gateway line-3 --config hub.toml",
+        "vedette-agent model show --config agent.toml",
         "vedette-agent replay --config agent.toml --out scores.csv pump-7.csv",
     ]
 
@@ -69,7 +79,17 @@ def test_there_is_no_command_that_no_test_here_runs() -> None:
 def test_the_targets_of_make_exist() -> None:
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
-    assert {"demo", "test", "install"} <= set(targets)
+    assert {"demo", "test", "install", "screenshots"} <= set(targets)
+
+
+def test_the_pictures_are_small_and_of_what_the_script_takes() -> None:
+    shown = re.findall(r"!\[[^\]]+\]\((docs/[a-z]+\.png)\)", README)
+
+    assert shown == [f"docs/{name}" for name in SHOTS.values()]
+    for name in shown:
+        picture = (ROOT / name).read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        assert len(picture) <= LARGEST
 
 
 def test_ten_lines_connect_devices(folder: Path) -> None:
@@ -124,6 +144,32 @@ def test_the_hub_runs_as_written(folder: Path, mosquitto: Mosquitto) -> None:
         eventually(lambda: "console: http://" in log.read_text(), "the hub says where its console is")
 
     assert f"token in {folder / 'hub' / 'api-token'}" in log.read_text()
+
+
+def test_a_model_is_trained_pushed_and_rolled_back_as_written(folder: Path) -> None:
+    environment = {"VEDETTE_HUB_STATE_DIR": str(folder / "hub")}
+    enrolled = follow("vedette-hub enroll line-3 --config hub.toml", folder, environment)
+    engine = open_store(f"sqlite:///{folder / 'hub' / 'hub.db'}")
+    deliver(engine, *(samples(number) for number in (1, 2, 3)), gateway="line-3")
+    train = "vedette-hub train --profile pump --config hub.toml"
+
+    assert "pump version 1 (isolation_forest)" in follow(train, folder, environment)
+    assert "pump version 2 (isolation_forest)" in follow(train, folder, environment)
+    assert follow("vedette-hub models --config hub.toml", folder, environment).count("candidate") == 2
+    for line, ordered in (
+        ("vedette-hub push pump 1 --gateway line-3 --config hub.toml", 1),
+        ("vedette-hub push pump 2 --all --config hub.toml", 2),
+        ("vedette-hub rollback pump --gateway line-3 --config hub.toml", 1),
+    ):
+        assert f"line-3\tpump: version {ordered}" in follow(line, folder, environment)
+
+    (folder / "keyring").write_text(next(line for line in enrolled.splitlines() if "vedette-public" in line).strip())
+    (folder / "hub.password").write_text("secret")
+    (folder / "hub.password").chmod(0o600)
+    with (folder / "agent.toml").open("a", encoding="utf-8") as file:
+        file.write(blocks("toml")[1] + blocks("toml")[2])
+    follow("vedette-agent config check --config agent.toml", folder)
+    assert "no model" in follow("vedette-agent model show --config agent.toml", folder)
 
 
 def test_the_alert_is_one() -> None:
