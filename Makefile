@@ -30,7 +30,7 @@ test: install ## run all tests
 	@exec $(BIN)/python -m pytest
 
 faults: install ## kill agent, hub and brokers in mid-stream, for up to a minute each time; takes half an hour
-	@VEDETTE_LONG=1 exec $(BIN)/python -m pytest -s tests/system/test_interruptions.py
+	@FAULTS_LONG=1 exec $(BIN)/python -m pytest -s tests/system/test_interruptions.py
 
 lint: install ## ruff, mypy --strict, and the contracts between the packages
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Nothing is lost and no alert comes twice, whatever is killed in mid-stream at 1,000 readings a second.
 
-`VEDETTE_LONG=1` kills more often and keeps away for up to 60 s; `VEDETTE_SEED` chooses other moments.
+`FAULTS_LONG=1` kills more often and keeps away for up to 60 s; `FAULTS_SEED` chooses other moments.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.system.devices import Devices
 from tests.system.gateway import Gateway
 from tests.system.program import Program
 
-LONG = bool(os.environ.get("VEDETTE_LONG"))
+LONG = bool(os.environ.get("FAULTS_LONG"))
 TIMES = 6 if LONG else 2
 
 
@@ -27,7 +27,7 @@ class Moments:
     """Random moments, seeded and printed."""
 
     def __init__(self) -> None:
-        self.seed = int(os.environ.get("VEDETTE_SEED", "1"))
+        self.seed = int(os.environ.get("FAULTS_SEED", "1"))
         self._random = random.Random(self.seed)
 
     def let_pass(self, low: float, high: float, what: str) -> None:
@@ -85,5 +85,5 @@ def test_restart_of_the_devices_broker(gateway: Gateway, devices: Devices, momen
         gateway.devices_broker.stop()
         moments.let_pass(0.2, 60.0 if LONG else 2.0, "away")
         gateway.devices_broker.start()
-    # After a restart, Mosquitto 2.0.11 lets a new message of a device overtake those that it has kept.
-    check_that_nothing_is_lost(gateway, devices, interruptions=0, in_order=False)
+    # It has let new messages of devices overtake those that it had kept (Mosquitto 2.0.11): that is no second fault.
+    check_that_nothing_is_lost(gateway, devices, interruptions=0)

@@ -29,6 +29,10 @@ ANOMALY, IMPOSSIBLE = "anomaly", "impossible"
 KINDS = (ANOMALY, IMPOSSIBLE)
 IMPOSSIBLE_SEVERITY: Severity = "medium"
 DAY = 86_400.0
+LATE = 3_600.0
+"""A reading up to so many seconds older than what it follows was late, or comes again after a crash whose commit knew
+the readings after it: it neither opens nor ends an alert. One that is older still comes from a clock that was set back.
+"""
 
 
 class AlertState(msgspec.Struct):
@@ -197,7 +201,7 @@ class Decider:
         """An open alert: quiet, louder, or over."""
         rules = self.profile.decisions
         if signal.strength < rules.hysteresis:
-            if not self._reports(state, kind, signal, verdicts):
+            if _is_late(signal.time, alert.time) or not self._reports(state, kind, signal, verdicts):
                 return None
             state.quiet += 1
             if state.quiet < rules.clear_after:
@@ -276,12 +280,10 @@ class Decider:
         return "medium" if strength >= rules.medium else "low"
 
     def _cooling(self, state: AlertState, severity: Severity, time: float) -> bool:
-        """Within the cooldown, unless this is worse than the last one; a clock that went backwards ends it."""
-        return (
-            state.cleared is not None
-            and 0.0 <= time - state.cleared < self.profile.decisions.cooldown
-            and SEVERITIES.index(severity) <= state.cleared_severity
-        )
+        """Within the cooldown or late, unless this is worse than the last one; a clock that was set back ends it."""
+        if state.cleared is None or SEVERITIES.index(severity) > state.cleared_severity:
+            return False
+        return _is_late(time, state.cleared) or 0.0 <= time - state.cleared < self.profile.decisions.cooldown
 
     def _take_token(self, state: AlertState, time: float) -> bool:
         """Token bucket: `burst` at once, refilled by `per_day`."""
@@ -365,3 +367,8 @@ class Decider:
             grown = np.zeros(max(self.table.rows, 2 * len(self._open), 16), np.bool_)
             grown[: len(self._open)] = self._open
             self._open = grown
+
+
+def _is_late(time: float, newest: float) -> bool:
+    """Whether a reading is older than the event it comes after, and not by so much that its clock was set back."""
+    return 0.0 < newest - time <= LATE

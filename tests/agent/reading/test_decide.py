@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.agent.verdicts import NAN, Watched, verdicts
-from vedette_agent.reading.decide import ANOMALY, DAY, IMPOSSIBLE, AlertState, StateChange
+from vedette_agent.reading.decide import ANOMALY, DAY, IMPOSSIBLE, LATE, AlertState, StateChange
 from vedette_models.messages import Alert
 from vedette_models.profile import Decisions
 
@@ -321,3 +321,25 @@ def test_a_restored_alert_follows_its_channel_by_name() -> None:
     gone = Watched(Decisions(clear_after=1), channels="a")
     gone.decider.restore([StateChange("d1", ANOMALY, msgspec.json.decode(body, type=AlertState))])
     assert summary(gone.see(T0 + 1)) == [(2, "cleared", "medium")]
+
+
+def test_a_reading_that_comes_again_after_its_alert_has_ended_opens_no_other() -> None:
+    watched = Watched(Decisions(cooldown=10.0, clear_after=2))
+    watched.see(T0, 2.0)
+    watched.quiet(T0 + 100, 2)
+    assert watched.see(T0 + 1, 2.0) == []
+    assert summary(watched.see(T0 + 2, 3.0)) == [(1, "active", "high")]  # worse than anything that was said
+
+
+def test_a_late_quiet_reading_does_not_end_an_alert() -> None:
+    watched = Watched(Decisions(clear_after=2))
+    watched.see(T0, 2.0)
+    assert [e for i in range(20) for e in watched.see(T0 - 20 + i, 0.0)] == []
+    assert summary(watched.quiet(T0 + 1, 2)) == [(2, "cleared", "medium")]
+
+
+def test_after_a_clock_was_set_back_its_readings_count() -> None:
+    watched = Watched(Decisions(clear_after=2))
+    watched.see(T0, 2.0)
+    assert summary(watched.quiet(T0 - LATE - 10, 2)) == [(2, "cleared", "medium")]
+    assert summary(watched.see(T0 - 3 * LATE, 2.0)) == [(1, "active", "medium")]
