@@ -17,6 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tests.brokers import Mosquitto, free_port
+from vedette_models import artifact
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "mosquitto"
 TLS = Path(__file__).parent / "cases" / "config" / "tls"
@@ -264,9 +265,12 @@ def test_what_arrives_while_the_agent_is_away_waits_for_it_across_a_restart_of_t
     assert [agent.messages.get(timeout=SECONDS)[1] for _ in payloads] == payloads
 
 
-@pytest.mark.parametrize(("name", "topic"), [("devices", "plant/gateway-1/x"), ("hub", f"{GATEWAY}/up/alerts")])
+@pytest.mark.parametrize(
+    ("name", "topic", "largest"),
+    [("devices", "plant/gateway-1/x", 262_144), ("hub", f"{GATEWAY}/up/alerts", artifact.MAX_BYTES)],
+)
 def test_a_message_that_is_too_large_is_dropped_and_its_sender_stays(
-    start: Callable[..., Mosquitto], connect: Callable[..., Client], name: str, topic: str
+    start: Callable[..., Mosquitto], connect: Callable[..., Client], name: str, topic: str, largest: int
 ) -> None:
     broker = start(name, "gateway-1")
     observer, client = (
@@ -274,9 +278,9 @@ def test_a_message_that_is_too_large_is_dropped_and_its_sender_stays(
         connect(broker.port, "gateway-1", protocol=mqtt.MQTTv311),
     )
     observer.subscribe(topic)
-    client.publish(topic, b"a" * 262_145)
-    client.publish(topic, b"b" * 262_144)
-    assert observer.messages.get(timeout=SECONDS) == (topic, b"b" * 262_144)
+    client.publish(topic, b"a" * (largest + 1))
+    client.publish(topic, b"b" * largest)
+    assert observer.messages.get(timeout=SECONDS) == (topic, b"b" * largest)
     assert client.disconnected.empty()
 
 
