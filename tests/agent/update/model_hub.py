@@ -123,11 +123,11 @@ class ModelHub(HubSimulator):
         return eventually(found, f"{outcome} {reason} among {self.activations[since:]}", 20.0)
 
     def runs(self, sha256: str, profile: str = PROFILE) -> Status:
-        """The first status that says that this version runs; empty: none."""
+        """The first status that says that this version runs, and that devices are heard; empty: none."""
 
         def found() -> Status | None:
             status = self.status
-            if status is None or not status.online:
+            if status is None or not status.online or status.ingest == "disconnected":
                 return None
             running = status.models.get(profile)
             return status if (running.sha256 if running else "") == sha256 else None

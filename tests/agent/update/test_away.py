@@ -17,7 +17,7 @@ from tests.agent.update.gateway import Gateway
 from tests.agent.update.model_hub import PROFILE, ModelHub, model
 from tests.brokers import Mosquitto
 from tests.processes import eventually
-from vedette_models import messages
+from vedette_models import artifact, messages
 from vedette_models.messages import Status
 
 KILLS = 10
@@ -46,10 +46,21 @@ def site_at(port: int, folder: Path, name: str, hub_port: int | None = None) -> 
         hub.close()
 
 
-@pytest.fixture
-def site(broker: Mosquitto, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
-    with site_at(broker.port, tmp_path, f"away-{abs(hash(request.node.name)) % 10**6}") as made:
+@pytest.fixture(scope="module")
+def shared(broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One gateway for all tests: each leaves it running."""
+    with site_at(broker.port, tmp_path_factory.mktemp("gateway"), "away") as made:
         yield made
+
+
+@pytest.fixture
+def site(shared: Site) -> Site:
+    """Version 1 runs, and the hub has been told."""
+    told = len(shared.hub.activations)
+    if shared.hub.push(1, model(1)) != _current(shared.gateway.journal()):
+        shared.hub.told("activated", since=told)
+    shared.hub.runs(artifact.sha256(model(1)))
+    return shared
 
 
 def first_status(hub: ModelHub, since: int) -> Status:
@@ -194,3 +205,18 @@ def test_what_was_asked_for_before_the_connection_broke_is_asked_for_again(
         hub.runs(hub.publish(model(2)))
         hub.told("activated", since=told)
         assert {a.outcome for a in hub.activations[told:]} == {"activated"}, "nothing was missing"
+
+
+def test_an_agent_that_speaks_an_older_mqtt_is_updated_too(broker: Mosquitto, tmp_path: Path) -> None:
+    hub = ModelHub(broker.port, "old-protocol")
+    gateway = Gateway(tmp_path, broker.port, hub.key.verify_key, gateway="old-protocol")
+    gateway.config.write_text(gateway.text.replace("[hub]\n", '[hub]\nprotocol = "3.1.1"\n'))
+    gateway.start()
+    try:
+        hub.runs("")
+        for version in (1, 2):
+            hub.runs(hub.push(version, model(version)))
+        gateway.stop()
+    finally:
+        gateway.kill()
+        hub.close()

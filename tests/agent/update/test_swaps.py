@@ -60,6 +60,11 @@ class Devices:
         body = {"ts": STARTED + sequence, "seq": sequence, "flow": flow, "pressure": pressure}
         self.last = self._client.publish(f"plant/{device}/telemetry", msgspec.json.encode(body), qos=1)
 
+    def go_on(self) -> None:
+        """Return when each device has said a good deal more."""
+        wanted = len(self.sent["pump-0"]) + 60
+        eventually(lambda: len(self.sent["pump-0"]) >= wanted or None, "readings flow")
+
     def stop(self) -> set[tuple[str, int]]:
         """End, and return every reading when the broker has all."""
         self._stop.set()
@@ -87,10 +92,14 @@ def test_no_reading_is_lost_or_scored_twice_and_all_windows_survive(
         devices = Devices(broker.port)
         try:
             for version in range(2, 6):
+                devices.go_on()
                 hub.runs(hub.push(version, model(version)))
+            devices.go_on()
             hub.runs(hub.push(4, model(4), artefact=False))  # back, by the hub
+            devices.go_on()
             assert gateway.cli("rollback", PROFILE).exit_code == 0  # and on again, by the operator
             hub.runs(artifact.sha256(model(5)))
+            devices.go_on()
         finally:
             readings = devices.stop()
         eventually(lambda: gateway.fates().total() >= len(readings) or None, "all readings are accounted for")
@@ -111,10 +120,10 @@ def test_no_reading_is_lost_or_scored_twice_and_all_windows_survive(
 def without_swaps(detector: Detector, devices: Devices, saved: Checkpoint) -> None:
     """What the agent has learnt is what this detector learns from the same readings at one go."""
     detector.resize(max(detector.devices, len(saved.devices)))
-    for row, name in enumerate(saved.devices):
-        values = devices.sent[str(name)]
-        times = STARTED + np.arange(len(values))
-        detector.score(ReadingBatch.of(np.full(len(values), row), times, values))
+    rows = {str(name): row for row, name in enumerate(saved.devices)}
+    readings = sorted((i, rows[name], *pair) for name, pairs in devices.sent.items() for i, pair in enumerate(pairs))
+    sequence, row, *values = np.array(readings).T
+    detector.score(ReadingBatch.of(row.astype(np.intp), STARTED + sequence, np.column_stack(values)))
     state, found = detector.state(), saved.detectors[detector.name]
     assert state.keys() == found.keys()
     for part, wanted in state.items():
