@@ -20,6 +20,9 @@ class Accounts:
         """How often each reading met this fate."""
         self.dead_letters: Counter[tuple[str, str]] = Counter()
         """By topic and reason."""
+        self.disordered: set[str] = set()
+        """Devices of which a reading came after a later one, and was no repetition."""
+        self._latest: dict[str, int] = {}
 
     @property
     def scored(self) -> Counter[Key]:
@@ -40,7 +43,15 @@ class Accounts:
             if entry["fate"] == "dead_letter":
                 self.dead_letters[entry["device"], entry["reason"]] += 1
             else:
-                self.fates[entry["fate"]][entry["device"], entry["sequence"]] += 1
+                self._take(entry["fate"], (entry["device"], entry["sequence"]))
+
+    def _take(self, fate: str, key: Key) -> None:
+        device, sequence = key
+        if not any(key in counter for counter in self.fates.values()):
+            if sequence < self._latest.get(device, -1):
+                self.disordered.add(device)
+            self._latest[device] = max(sequence, self._latest.get(device, -1))
+        self.fates[fate][key] += 1
 
     def missing(self, readings: set[Key]) -> set[Key]:
         """Those of which the trace says neither that they were scored nor that they repeat what was committed."""

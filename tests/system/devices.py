@@ -19,8 +19,8 @@ from paho.mqtt.properties import Properties
 from tests.processes import eventually
 from tests.system.shipped_brokers import password_of
 
-STEP = 30.0
-"""Seconds of the devices' time between two readings: more history in less time."""
+STEP = 1.0
+"""Seconds of the devices' time between two readings."""
 EVERY, LONG = 120, 4
 """Readings between the beginnings of two faults of a device, and how long one lasts."""
 UNACKNOWLEDGED = 4_000

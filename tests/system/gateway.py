@@ -26,7 +26,7 @@ temperature = { unit = "°C", low = -40, high = 150 }
 pressure = { unit = "hPa" }
 
 [profiles.pump.decisions]
-cooldown = "5m"
+cooldown = "20s"
 burst = 10_000
 """
 AGENT = """
