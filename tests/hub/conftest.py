@@ -84,7 +84,7 @@ class HubProcess:
         assert self._process is not None
         self._process.terminate()
         try:
-            return self._process.wait(15)
+            return self._process.wait(45)
         finally:
             self._process = None
 
