@@ -14,7 +14,8 @@ from tests.agent.update.model_hub import CHANNELS, PROFILE, ModelHub
 from tests.brokers import Mosquitto
 from tests.processes import eventually
 from vedette_agent.config.models import OutboxLimits
-from vedette_agent.delivery.outbox import DATABASE, Outbox
+from vedette_agent.delivery.database import FILE
+from vedette_agent.delivery.outbox import Outbox
 from vedette_agent.reading.effects import Effects
 from vedette_models.messages import Report, SampleBatch, Segment
 
@@ -22,7 +23,7 @@ SAMPLES = SampleBatch(PROFILE, CHANNELS, (Segment("d", (0.0,), ((1.0, None),)),)
 
 
 def box_at(folder: Path, **limits: int) -> Outbox:
-    return Outbox(folder / DATABASE, "gw", OutboxLimits(**limits), to_hub=True)
+    return Outbox(folder / FILE, "gw", OutboxLimits(**limits), to_hub=True)
 
 
 def test_they_wait_until_nothing_else_does(tmp_path: Path) -> None:
