@@ -85,14 +85,6 @@ class ModelStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         _replace(self._path(sha256), data)
 
-    def drop(self, sha256: str) -> None:
-        """Delete an artefact whose bytes are no longer those it is named after, so that it is fetched again.
-
-        Raises:
-            OSError: it is still there.
-        """
-        self._path(sha256).unlink(missing_ok=True)
-
     def clean(self) -> None:
         """Delete artefacts that are neither ordered, running nor the one before, and what a kill has left half written.
 

@@ -277,11 +277,10 @@ class Updater:
         return None if data is None else await self._checked(profile, release, data)
 
     def _read(self, release: Release) -> bytes | None:
-        """The bytes of a stored artefact; damaged ones are deleted, so that they are fetched again."""
+        """The bytes of a stored artefact; None: not there, or damaged, and to be fetched again."""
         data = self._store.read(release.sha256)
         if data is not None and artifact.sha256(data) != release.sha256:
             logger.error("artefact %s on disk is damaged", release.sha256)
-            self._store.drop(release.sha256)
             return None
         return data
 

@@ -166,14 +166,13 @@ def test_a_disk_that_refuses_leaves_the_journal_as_it_was(tmp_path: Path, monkey
 # Artefacts
 
 
-def test_an_artefact_is_kept_read_and_dropped(tmp_path: Path) -> None:
+def test_an_artefact_is_kept_read_and_replaced(tmp_path: Path) -> None:
     store = ModelStore(tmp_path)
     assert store.read(A) is None
     store.keep(A, b"bytes")
     assert store.read(A) == b"bytes"
-    store.drop(A)
-    store.drop(A)
-    assert store.read(A) is None
+    store.keep(A, b"other bytes")
+    assert store.read(A) == b"other bytes"
 
 
 def test_only_what_is_ordered_running_or_the_one_before_stays(tmp_path: Path) -> None:
