@@ -15,7 +15,9 @@ from tests.agent.update.model_hub import PROFILE, ModelHub, model, release
 from tests.brokers import Mosquitto
 from vedette_agent.cli import main
 from vedette_agent.config import load
-from vedette_agent.delivery.outbox import DATABASE, Outbox
+from vedette_agent.delivery.database import FILE
+from vedette_agent.delivery.outbox import Outbox
+from vedette_agent.delivery.requests import Requests
 from vedette_agent.update import answer
 from vedette_agent.update.journal import Held, Journal, Running
 from vedette_agent.update.model_store import COPY, FOLDER, JOURNAL, ModelStore
@@ -146,11 +148,11 @@ def test_rollback_where_no_agent_has_been_says_so(gateway: Gateway) -> None:
 def test_rollback_without_an_answer_is_another_exit_code(gateway: Gateway) -> None:
     written(gateway)
     config = load(gateway.config, {})
-    Outbox(gateway.state / DATABASE, "gw", config.outbox, to_hub=True).close()
+    Outbox(gateway.state / FILE, "gw", config.outbox, to_hub=True).close()
     result = gateway.cli("rollback", "--timeout", "0.1", "--json", PROFILE)
     assert (result.exit_code, json.loads(result.stdout)["done"]) == (3, False)
-    box = Outbox(gateway.state / DATABASE, "gw", config.outbox, to_hub=True)
-    (request,) = box.requests()
+    box = Outbox(gateway.state / FILE, "gw", config.outbox, to_hub=True)
+    (request,) = Requests(box.database).waiting()
     box.close()
     assert answer.asked(request.argument) == (PROFILE, artifact.sha256(model(2)))
 
