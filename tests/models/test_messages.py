@@ -45,7 +45,7 @@ ALERT = Alert(
 )
 MESSAGES = [
     ALERT,
-    Report(1.7e9, (DeclaredLoss("alerts", "a1", 3, 9, "the outbox was full"),), "words"),
+    Report(1.7e9, (DeclaredLoss("alerts", "a1", 3, 9, "the outbox was full"),), text="words"),
     Delivery((Row("a1", 7, msgspec.Raw(to_bytes(ALERT))),)),
     Receipt((Committed("alerts", "a1", 7, (9, 11)), Committed("reports", "a2", 0))),
     Status("g1", True, time=1.7e9, counters=Counters(received=5), problems=("disk is full",)),
