@@ -93,7 +93,7 @@ def test_more_devices_than_golden_readings_knew_take_their_windows_along() -> No
     watch, steady = watch_of(50), watch_of(50)
     devices = np.arange(200) % 50
     values = np.random.default_rng(0).normal(size=(200, 2)) + np.array([0.0, 1013.25])
-    batch = ReadingBatch.of(devices, np.arange(200), values)
+    batch = ReadingBatch.of(devices, range(200), values)
     for one in (watch, steady):
         one.use(forest())
     forest_scores(watch, batch.take(slice(0, 150)))

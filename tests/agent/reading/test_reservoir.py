@@ -86,7 +86,9 @@ def test_no_more_are_kept_than_there_is_room_for(capacity: int, offered: int) ->
 def fill(reservoir: Reservoir, first: int, count: int) -> None:
     """A segment of two readings from each of so many devices."""
     device = np.arange(first, first + count).repeat(2)
-    reservoir.offer(ReadingBatch.of(device, device, np.ones((2 * count, 1))), np.zeros(2 * count, np.bool_), name)
+    reservoir.offer(
+        ReadingBatch.of(device, device.astype(float), np.ones((2 * count, 1))), np.zeros(2 * count, np.bool_), name
+    )
 
 
 def chosen(reservoir: Reservoir) -> list[int]:

@@ -85,6 +85,7 @@ class Gateway:
             self._process = subprocess.Popen(
                 command("vedette-agent", "run", "--config", self.config, "--trace", self.trace),
                 cwd=ROOT,
+                env={name: value for name, value in os.environ.items() if not name.startswith("VEDETTE_")},
                 stdout=log,
                 stderr=log,
             )

@@ -114,7 +114,8 @@ async def test_a_kill_at_any_point_of_an_update_leaves_a_valid_model_and_the_upd
 ) -> None:
     kills = 0
     for operation in range(200):
-        world, starts = World(tmp_path / str(operation)), []
+        world = World(tmp_path / str(operation))
+        starts: list[str | None] = []
         if before is not None:
             await world.live(before, at_start=[])
         first = world.running
