@@ -67,7 +67,7 @@ class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
     channels: tuple[ChannelReason, ...] = ()
     cleared: float | None = None
     cleared_by: str = ""
-    """Why it ended: `quiet`, `forgotten`, `no longer watched`, `test`."""
+    """Why it ended: `quiet`, `model replaced`, `forgotten`, `no longer watched`, `test`."""
     suppressed: int = 0
     """Alerts of this kind on this device held back by cooldown or rate limit since the one before."""
     time_quality: int = 0
