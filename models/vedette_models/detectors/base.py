@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from vedette_models.calibration import Prior
     from vedette_models.readings import ReadingBatch
 
 
@@ -56,6 +57,8 @@ class Detector(Protocol):
     """As in configuration and alerts."""
     default_threshold: float
     """Score from which a reading is anomalous where no better is known."""
+    prior: Prior
+    """How often it alerts in normal time, by score / `default_threshold`, before a device is known."""
 
     @property
     def devices(self) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from vedette_models.calibration import Prior
 from vedette_models.detectors.base import Finding
 from vedette_models.detectors.forest import Forest, Nodes
 from vedette_models.detectors.learnt import Learnt, check_names, vector
@@ -86,6 +87,8 @@ class IsolationForest:
 
     name: str = "isolation_forest"
     default_threshold: float = 1.0
+    prior: Prior = Prior(per_week=0.5, exponent=4.0)
+    # Training sets the boundary so that normal time exceeds it about half a time per device-week; the exponent is ours.
 
     def __init__(self, forest: Forest, usual: Usual, channels: int, width: int, devices: int = 0) -> None:
         if forest.width != channels * _PER_CHANNEL:
