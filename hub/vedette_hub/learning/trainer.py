@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,16 +12,13 @@ from numpy.typing import NDArray
 from vedette_hub.config import LearningSection
 from vedette_hub.learning.datasets import Dataset, Source, build
 from vedette_hub.learning.errors import TrainingRefusedError
-from vedette_hub.learning.training import isolation_forest
+from vedette_hub.learning.training.algorithms import ALGORITHMS, DEFAULT
 from vedette_hub.learning.training.boundary import WEEK
 from vedette_hub.learning.training.evaluate import detection, quantiles
-from vedette_hub.learning.training.isolation_forest import Settings, Trained
+from vedette_hub.learning.training.trained import Settings, Tell, Trained
 from vedette_hub.version import VERSION
 from vedette_models.artifact import Artifact, Lineage, sha256, to_bytes
 from vedette_models.rejection import ArtifactRejected
-
-Tell = Callable[[float, str], None]
-"""Called with the share that is done, 0 to 1, and what is done now."""
 
 SHOWN_DEVICES = 100
 """Devices that a report names."""
@@ -43,18 +39,23 @@ def train(
     settings: LearningSection,
     now: float,
     *,
+    algorithm: str = DEFAULT,
     contamination: float | None = None,
     parent: str = "",
     by: str = "",
     tell: Tell = lambda done, what: None,
 ) -> TrainedModel:
-    """Train an isolation forest at time `now`; `parent` is the SHA-256 of the version before it.
+    """Train a model by one of ALGORITHMS at time `now`; `parent` is the SHA-256 of the version before it.
 
     Raises:
         TrainingRefusedError: nothing sound can be learnt from this; says what was seen, and what is needed.
     """
     started = time.monotonic()
     profile = source.profile
+    if algorithm not in ALGORITHMS:
+        raise TrainingRefusedError(
+            f"profile {profile!r}: no algorithm {algorithm!r}; there are {', '.join(sorted(ALGORITHMS))}"
+        )
     tell(0.1, "computing features")
     dataset = build(
         source,
@@ -63,8 +64,8 @@ def train(
         at_most=settings.max_vectors,
         tell=lambda done: tell(0.1 + 0.3 * done, "computing features"),
     )
-    forest = Settings(settings.trees, settings.samples_per_tree, settings.alerts_per_week, contamination)
-    trained = isolation_forest.train(dataset, forest, lambda done, what: tell(0.4 + 0.5 * done, what))
+    options = Settings(settings.trees, settings.samples_per_tree, settings.alerts_per_week, contamination)
+    trained = ALGORITHMS[algorithm](dataset, options, lambda done, what: tell(0.4 + 0.5 * done, what))
     tell(0.9, "writing the artefact")
     first, last = dataset.period
     lineage = Lineage(
@@ -85,16 +86,17 @@ def train(
     return TrainedModel(
         artifact,
         data,
-        _lineage(dataset, settings, contamination, parent, by),
+        _lineage(dataset, settings, algorithm, contamination, parent, by),
         _report(dataset, trained, data, time.monotonic() - started),
     )
 
 
 def _lineage(
-    dataset: Dataset, settings: LearningSection, contamination: float | None, parent: str, by: str
+    dataset: Dataset, settings: LearningSection, algorithm: str, contamination: float | None, parent: str, by: str
 ) -> dict[str, Any]:
     source = dataset.source
     return {
+        "algorithm": algorithm,
         "origin": source.origin,
         "source": source.name,
         "dataset": dataset.sha256,
@@ -130,7 +132,7 @@ def _report(dataset: Dataset, trained: Trained, data: bytes, seconds: float) -> 
         "last": last,
         "dropped": [asdict(note) for note in dataset.notes],
         "threshold": trained.detector.default_threshold,
-        "offset": trained.detector.forest.offset,
+        **trained.figures,
         "scores": quantiles(chosen),
         "held_out_scores": quantiles(held_out),
         "above": _above(chosen),

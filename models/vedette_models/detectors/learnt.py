@@ -27,7 +27,7 @@ class Learnt(NamedTuple):
 
 
 class LearntDetector(Detector, Protocol):
-    """A detector that needs training, and keeps only windows of its devices."""
+    """A detector that needs training, and is all that training found out plus what it keeps of its devices."""
 
     @property
     def channels(self) -> int:

@@ -17,6 +17,7 @@ from vedette_hub.learning.errors import TrainingRefusedError
 from vedette_hub.learning.sources import synthetic
 from vedette_hub.learning.trainer import TrainedModel
 from vedette_hub.learning.training import isolation_forest, parity
+from vedette_hub.learning.training.trained import Settings
 from vedette_models.artifact import load
 from vedette_models.detectors.isolation_forest import IsolationForest
 from vedette_models.readings import ReadingBatch
@@ -30,9 +31,7 @@ def train(found: Source, **options: object) -> TrainedModel:
 
 def test_a_gateway_scores_as_scikit_learn_does() -> None:
     dataset = build(source(), width=16, at_least=200, at_most=10**6)
-    trained = isolation_forest.train(
-        dataset, isolation_forest.Settings(30, 64, 0.5, contamination=0.05), lambda done, what: None
-    )
+    trained = isolation_forest.train(dataset, Settings(30, 64, 0.5, contamination=0.05), lambda done, what: None)
     fitted = sklearn.ensemble.IsolationForest(
         n_estimators=30, max_samples=64, random_state=dataset.seed % 2**32, contamination=0.05
     ).fit(dataset.vectors.features[dataset.trained])
@@ -55,6 +54,11 @@ def test_an_artefact_runs_and_tells_unusual_from_usual() -> None:
         model.detector.forget(np.array([0]))
     assert (scores[0][120:] < 1.0).mean() > 0.95
     assert scores[1][100:103].max() >= 1.0
+
+
+def test_an_unknown_algorithm_is_refused_with_those_there_are() -> None:
+    with pytest.raises(TrainingRefusedError, match=r"'oracle'; there are .*isolation_forest"):
+        train(source(), algorithm="oracle")
 
 
 def test_the_same_data_gives_the_same_bytes() -> None:

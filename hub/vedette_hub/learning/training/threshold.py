@@ -1,0 +1,37 @@
+"""Threshold: where training puts the boundary between usual and anomalous vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vedette_hub.learning.datasets import Dataset
+from vedette_hub.learning.training.boundary import boundary
+from vedette_hub.learning.training.trained import Settings
+
+MOST_BEYOND = 0.01
+"""At most this share of the training vectors lies beyond the boundary, however many alerts are allowed."""
+
+
+def threshold(dataset: Dataset, settings: Settings, scores: NDArray[np.float64]) -> float:
+    """The score that the vectors trained with (their `scores`, high = anomalous) exceed as seldom as is allowed.
+
+    That is what the budget of alerts allows, and never more than a hundredth of the vectors; or the share asked for.
+    """
+    if settings.contamination is not None:
+        return float(np.quantile(scores, 1.0 - settings.contamination))
+    chosen = np.flatnonzero(dataset.trained)
+    device, time = devices_and_times(dataset, chosen)
+    watched = dataset.device_seconds * len(chosen) / dataset.windows
+    limit = boundary(scores, device, time, watched, settings.alerts_per_week)
+    return max(limit, float(np.quantile(scores, 1.0 - MOST_BEYOND)))
+
+
+def devices_and_times(dataset: Dataset, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Number of the device, and time of the newest reading, of these vectors (R,)."""
+    vectors = dataset.vectors
+    names = {name: number for number, name in enumerate(dataset.devices)}
+    device = np.array([names[one.device] for one in dataset.series])
+    first = np.cumsum([0, *(len(one) for one in dataset.series)])[:-1]
+    times = np.concatenate([one.times for one in dataset.series])
+    return device[vectors.series[rows]], times[first[vectors.series[rows]] + vectors.position[rows]]
