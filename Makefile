@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo screenshots test faults lint bench-throughput clean
@@ -26,8 +27,8 @@ demo: install ## watch a simulated plant; DEMO_SECONDS=60 ends it, DEMO_BROKER=a
 screenshots: install ## run the demo and take the pictures in docs/ anew; needs Chromium
 	@exec $(BIN)/python -m examples.screenshots
 
-test: install ## run all tests
-	@exec $(BIN)/python -m pytest
+test: install ## run all tests, four at a time: they wait more than they work; TEST_WORKERS=0 runs one after the other
+	@exec $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal
 
 faults: install ## kill agent, hub and brokers in mid-stream, for up to a minute each time; takes half an hour
 	@FAULTS_LONG=1 exec $(BIN)/python -m pytest -s tests/system/test_interruptions.py
