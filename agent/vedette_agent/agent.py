@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from vedette_agent.config import Config
     from vedette_agent.delivery.requests import Request
+    from vedette_agent.doctor.overheard import Overheard
     from vedette_agent.reading.telemetry import Batch
     from vedette_agent.update.updater import Updater
     from vedette_models.artifact import Model
@@ -64,6 +65,7 @@ class Agent:
         self._database_problem: str | None = None
         self._device_limit: str | None = None
         self._filters_to_remember: asyncio.Task[None] | None = None
+        self._overheard: Overheard | None = None
         self._lock = StateLock(config.gateway.state_dir)
         self._trace = Trace(trace) if trace else None
         self._database = DatabaseThread()
@@ -221,6 +223,8 @@ class Agent:
                 self._trace.write(outcome.lines)
             batch.acknowledge()
             self._count(batch, outcome)
+            if self._overheard is not None:
+                self._overheard.add(batch.messages)
             if outcome.alerts:
                 self._wake()
 
@@ -344,8 +348,22 @@ class Agent:
                 return await self._forget(request.argument)
             case "rollback":
                 return answer.to_text(await self._roll_back(*answer.asked(request.argument)))
+            case "examine":
+                return await self._examine(request.argument)
             case _:
                 return f"unknown request {request.verb!r}"
+
+    async def _examine(self, seconds: str) -> str:
+        """Look at our own connections and at what arrives, for `vedette-agent doctor`."""
+        from vedette_agent.doctor.inside import examine
+        from vedette_agent.doctor.overheard import Overheard
+
+        self._overheard = heard = Overheard(self._telemetry.filters)
+        hub, receipt = (self._uplink.connection, self._uplink.last_receipt) if self._uplink else (None, None)
+        try:
+            return await examine(self.config, self._telemetry.connection, hub, heard, seconds, receipt)
+        finally:
+            self._overheard = None
 
     async def _roll_back(self, profile: str, leaving: str) -> answer.Answer:
         if self._updater is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from vedette_agent.commands.config import config
+from vedette_agent.commands.doctor import doctor
 from vedette_agent.commands.model import model
 from vedette_agent.commands.replay import replay
 from vedette_agent.commands.run import run
@@ -17,7 +18,7 @@ def main() -> None:
     """Watch devices from the gateway nearest to them."""
 
 
-for command in (run, config, replay, status, outbox, model, test_alert, forget, version):
+for command in (run, config, replay, status, outbox, model, test_alert, forget, doctor, version):
     main.add_command(command)
 
 if __name__ == "__main__":
