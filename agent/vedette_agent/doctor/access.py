@@ -151,7 +151,7 @@ def _read(config: Config, subject: str, broker: Broker, side: Side, *, proven: b
         )
     if proven:
         return Finding("acl read", subject, "ok", f"{who} hears what it has to.")
-    way = "vedette-agent test-alert" if subject == "hub" else f"vedette-agent doctor --listen 20 # {config.source}"
+    way = "vedette-agent test-alert" if subject == "hub" else "vedette-agent doctor --listen 10"
     return Finding(
         "acl read",
         subject,

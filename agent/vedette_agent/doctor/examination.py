@@ -86,7 +86,7 @@ class _Examination:
     def configuration(self) -> list[Finding]:
         """What was understood, and what loading it warned of."""
         source = self.config.source
-        fix = f"vedette-agent config check --config {source}"
+        fix = f"Do what it says, then look again: vedette-agent config check --config {source}"
         warnings = [Finding("configuration", "", "warning", f"{warning}.", fix) for warning in self.config.warnings]
         return warnings or [Finding("configuration", "", "ok", f"{source} can be used.")]
 
@@ -218,7 +218,8 @@ class _Examination:
             visit.listen(self.until.sooner(self.listen), lambda: heard.some and any(m.topic == echo for m in received))
         finally:
             visit.leave(reads[-1:] if subject == "hub" else ())
-        side = access.echoed(side, came_back=any(message.topic == echo for message in received))
+        if not answered.session:  # else what waits there, and must not be acknowledged, stands before it
+            side = access.echoed(side, came_back=any(message.topic == echo for message in received))
         found = samples.summarise(self.config, heard.by_filter, time.time())
         yield from access.judge(self.config, subject, broker, side, proven=any(s.messages for s in found))
         for sample in found:

@@ -104,7 +104,7 @@ def judge(sample: StreamSample, listened: float, user: str) -> Finding:
         )
     fix = _FIXES.get(sample.reason, "See: vedette-agent outbox")
     if not sample.readings:
-        said = f"of {sample.messages} messages none was understood: {sample.topic}: {sample.detail}."
+        said = f"of {_count(sample.messages)} none was understood: {sample.topic}: {sample.detail}."
         if not sample.refused:
             said = f"{sample.messages} messages came, and all were empty."
         return _finding(sample, "failed", said, fix)
@@ -112,7 +112,7 @@ def judge(sample: StreamSample, listened: float, user: str) -> Finding:
     more = f" and {len(shown) - SHOWN_CHANNELS} more" if len(shown) > SHOWN_CHANNELS else ""
     old = ", all of them retained ones" if sample.retained == sample.messages else ""
     said = (
-        f"{sample.messages} messages{old}: device {', '.join(sample.devices)}, profile {sample.profile}: "
+        f"{_count(sample.messages)}{old}: device {', '.join(sample.devices)}, profile {sample.profile}: "
         f"{', '.join(shown[:SHOWN_CHANNELS]) or 'no value'}{more}"
     )
     if sample.refused:
@@ -124,6 +124,10 @@ def judge(sample: StreamSample, listened: float, user: str) -> Finding:
             sample, "warning", said, f'Say where it stands: [streams.channels] {name} = "path.in.the.message"'
         )
     return _finding(sample, "ok", f"{said}.")
+
+
+def _count(messages: int) -> str:
+    return f"{messages} message{'' if messages == 1 else 's'}"
 
 
 def _finding(sample: StreamSample, outcome: Outcome, said: str, fix: str = "") -> Finding:

@@ -101,13 +101,13 @@ def _life(unit: str, said: Mapping[str, str], *, runs: bool) -> list[Finding]:
         result = said.get("Result")
         add("failed", f"{unit} has failed ({result}).", f"Read why: journalctl -u {unit} -n 50; then start it")
     elif state not in ("active", "activating", "reloading"):
-        by_hand = "an agent runs, but not as" if runs else "no agent runs, nor"
-        add("warning", f"{by_hand} {unit}, which is {state}.", f"systemctl enable --now {unit}")
-    if said.get("UnitFileState") not in ("enabled", "enabled-runtime", "static", "generated"):
-        add("warning", f"{unit} is not started at boot ({said.get('UnitFileState')}).", f"systemctl enable {unit}")
-    if said.get("WatchdogUSec") in ("0", "infinity"):
+        said_so = f"an agent runs, but not as {unit}, which" if runs else unit
+        add("warning", f"{said_so} is {state}.", f"systemctl enable --now {unit}")
+    elif said.get("WatchdogUSec") in ("0", "infinity"):  # of a unit that is not active, systemd does not know it
         fix = f"Set WatchdogSec=60 under [Service]: systemctl edit {unit}"
         add("warning", f"{unit} has no watchdog: an agent that hangs is not noticed.", fix)
+    if said.get("UnitFileState") not in ("enabled", "enabled-runtime", "static", "generated"):
+        add("warning", f"{unit} is not started at boot ({said.get('UnitFileState')}).", f"systemctl enable {unit}")
     if said.get("Restart") not in (None, "always", "on-failure"):
         fix = f"Set Restart=always under [Service]: systemctl edit {unit}"
         add("warning", f"{unit} is not restarted when it ends (Restart={said.get('Restart')}).", fix)
@@ -115,8 +115,8 @@ def _life(unit: str, said: Mapping[str, str], *, runs: bool) -> list[Finding]:
 
 
 def _credentials(config: Config, unit: str, said: Mapping[str, str]) -> list[Finding]:
-    if "LoadCredential" not in said:
-        return []  # an older systemd does not say
+    if "unprintable" in said.get("LoadCredential", "unprintable"):
+        return []  # systemd 252 does not say
     handed = " ".join(said.get(key, "") for key in ("LoadCredential", "LoadCredentialEncrypted", "SetCredential"))
     names = set(re.split(r"[\s:]+", handed))
     found = []
