@@ -23,7 +23,9 @@ def shipped_broker(directory: Path, name: str, users: Iterable[str]) -> Mosquitt
     passwords = directory / f"{name}.passwd"
     passwords.write_text("".join(f"{user}:{password_of(user)}\n" for user in users))
     subprocess.run(["mosquitto_passwd", "-U", str(passwords)], check=True)
-    (directory / f"{name}.acl").write_text((SHIPPED / f"{name}.acl").read_text())
+    # a topic more, as an operator adds one
+    more = "\npattern write plant/%u/other\n" if name == "devices" else ""
+    (directory / f"{name}.acl").write_text((SHIPPED / f"{name}.acl").read_text() + more)
     text = (SHIPPED / f"{name}.conf").read_text()
     changes = {
         "/etc/mosquitto/": f"{directory}/",
