@@ -70,6 +70,10 @@ class Client:
         self._client.publish(topic, payload, qos, retain)
         return self._answers.get(timeout=SECONDS)
 
+    def send(self, topic: str, payload: bytes) -> None:
+        """Publish, and do not wait."""
+        self._client.publish(topic, payload, 1)
+
     def publish_all(self, topic: str, payloads: list[bytes], qos: int) -> None:
         for payload in payloads:
             self._client.publish(topic, payload, qos)
