@@ -281,6 +281,11 @@ class _Chain:
         try:
             for finding in self._checks():
                 self._found.append(finding)
+        except TimeoutError:
+            said = "this machine's disk, or what is behind it, did not answer in time."
+            self._found.append(
+                Finding("check", self._name, "failed", said, "Look what keeps it busy: dmesg; iostat -x 5")
+            )
         except Exception as error:  # the others go on, and this one says that it did not
             said = f"the check itself failed: {type(error).__name__}: {error}."
             self._found.append(Finding("check", self._name, "failed", said, "Please report this."))
