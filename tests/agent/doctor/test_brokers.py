@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+import socket
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,10 +123,14 @@ def connects(broker: Mosquitto, client: str) -> int:
     return broker.log.read_text().count(f" as {client} ")
 
 
-def publishing(device: Client) -> Callable[[AgentProcess], Any]:
-    return lambda running: running.until(
-        lambda: (device.publish('{"vibration": 1.5}'), running.status().get("counters", {}).get("scored"))[1], "a score"
-    )
+def score(running: AgentProcess, device: Client) -> None:
+    """Publish until the agent has scored something."""
+
+    def scored() -> Any:
+        device.publish('{"vibration": 1.5}')
+        return running.status().get("counters", {}).get("scored")
+
+    running.until(scored, "a score")
 
 
 def test_a_running_agent_looks_for_itself_and_keeps_its_connections(site: Site) -> None:
@@ -134,7 +139,7 @@ def test_a_running_agent_looks_for_itself_and_keeps_its_connections(site: Site) 
     with agent(site.config) as running:
         running.receiving()
         running.until(lambda: running.status().get("hub") == "connected", "the hub")
-        publishing(device)(running)
+        score(running, device)
         sender = _Sender(device)
         found = site.examined()
         sender.stop()
@@ -152,8 +157,6 @@ class _Sender:
     """Publishes until told to stop."""
 
     def __init__(self, device: Client) -> None:
-        import threading
-
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(device,), daemon=True)
         self._thread.start()
@@ -203,7 +206,7 @@ def test_what_waits_for_a_stopped_agent_still_waits_afterwards(site: Site, optio
     device = Client(site.devices.port, "pump-7")
     with agent(site.config) as running:
         running.receiving()
-        publishing(device)(running)
+        score(running, device)
         assert running.stop() == 0
     for number in range(100):
         device.publish(f'{{"vibration": {number}, "seq": {number}}}')
@@ -234,13 +237,9 @@ def test_a_wrong_password_and_an_unknown_broker_are_told_apart(site: Site) -> No
 
 
 def test_a_server_that_never_answers_is_given_up(site: Site) -> None:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as silent:
         site.configure(hub=f"mqtt://127.0.0.1:{silent.getsockname()[1]}")
-        started = time.monotonic()
         found = site.examined("--listen", "0", code=1)
-        assert time.monotonic() - started < 60, "a deadline for the test only: the command has one of its own"
     assert found["hub login"]["outcome"] == "failed"
     assert "did not answer our CONNECT" in found["hub login"]["seen"]
 
