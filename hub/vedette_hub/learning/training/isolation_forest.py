@@ -16,7 +16,8 @@ from vedette_hub.learning.training.threshold import threshold
 from vedette_hub.learning.training.trained import Settings, Tell, Trained
 from vedette_models.columns import LARGEST
 from vedette_models.detectors.forest import Forest, Nodes, Tree
-from vedette_models.detectors.isolation_forest import IsolationForest, Usual
+from vedette_models.detectors.isolation_forest import IsolationForest
+from vedette_models.detectors.usual import Usual
 from vedette_models.features import FEATURES
 
 AUTOMATIC_OFFSET = -0.5
