@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from vedette_hub.api.shapes import Page
+from vedette_hub.learning.training.algorithms import ALGORITHMS, unknown
 from vedette_hub.store.schema import NAME_LENGTH
 
 Stage = Literal["candidate", "released", "retired"]
 State = Literal["queued", "running", "succeeded", "failed", "cancelled", "interrupted"]
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+def _known_algorithm(name: str) -> str:
+    if name not in ALGORITHMS:
+        raise ValueError(unknown(name))
+    return name
+
+
+Algorithm = Annotated[
+    str, AfterValidator(_known_algorithm), Field(max_length=NAME_LENGTH, json_schema_extra={"enum": sorted(ALGORITHMS)})
+]
 
 
 class ModelQuery(Page):
@@ -43,6 +55,9 @@ class ModelOut(BaseModel):
     stage: Stage
     """`candidate`: ordered nowhere yet; `released`: gateways are told to run it, or to go back to it; `retired`."""
     detector: str
+    """What runs on gateways."""
+    algorithm: str
+    """How it was trained."""
     sha256: str
     bytes: int
     created: float
@@ -75,6 +90,14 @@ class ModelDetailOut(ModelOut):
     report: dict[str, Any]
 
 
+class AlgorithmsOut(BaseModel):
+    """What can be trained."""
+
+    algorithms: list[str]
+    default: str
+    """What is trained where a request names none: `learning.algorithm` of the configuration."""
+
+
 class SyntheticIn(BaseModel):
     """Generated data in place of samples."""
 
@@ -91,6 +114,7 @@ class TrainIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     profile: Name
+    algorithm: Algorithm | None = Field(None, description="How; without it `learning.algorithm` of the configuration.")
     contamination: Annotated[float, Field(gt=0, le=0.5)] | None = Field(
         None, description="Share of training windows beyond the boundary, in place of `learning.alerts_per_week`."
     )

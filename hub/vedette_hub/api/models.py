@@ -8,11 +8,20 @@ from apiflask import APIBlueprint, abort
 
 from vedette_hub.api.context import bearer, context, who
 from vedette_hub.api.jobs import job_answer
-from vedette_hub.api.learning_shapes import JobOut, ModelDetailOut, ModelQuery, ModelsOut, SamplesOut, TrainIn
+from vedette_hub.api.learning_shapes import (
+    AlgorithmsOut,
+    JobOut,
+    ModelDetailOut,
+    ModelQuery,
+    ModelsOut,
+    SamplesOut,
+    TrainIn,
+)
 from vedette_hub.learning import jobs, registry
 from vedette_hub.learning.errors import JobError
 from vedette_hub.learning.jobs import Synthetic, TrainRequest
 from vedette_hub.learning.registry import ModelVersion
+from vedette_hub.learning.training.algorithms import ALGORITHMS
 from vedette_hub.store.database import reading, writing
 from vedette_hub.store.samples import sample_totals
 from vedette_hub.times import rfc3339
@@ -58,13 +67,21 @@ def train(json_data: TrainIn) -> tuple[dict[str, Any], int, dict[str, str]]:
     here = context()
     wanted = json_data.synthetic
     synthetic = None if wanted is None else Synthetic(wanted.samples, wanted.features, wanted.seed)
-    request = TrainRequest(json_data.profile, json_data.contamination, synthetic)
+    request = TrainRequest(json_data.profile, json_data.algorithm, json_data.contamination, synthetic)
     try:
         with writing(here.engine) as connection:
             job = jobs.enqueue(connection, request, who(), here.now(), here.config.learning.queue)
     except JobError as error:
         abort(409, f"{error}.")
     return job_answer(job), 202, {"Location": f"/api/v1/jobs/{job.number}"}
+
+
+@blueprint.get("/algorithms")
+@blueprint.auth_required(bearer)
+@blueprint.output(AlgorithmsOut)
+def list_algorithms() -> dict[str, Any]:
+    """What can be trained, and what is trained where nothing else is asked for."""
+    return {"algorithms": sorted(ALGORITHMS), "default": context().config.learning.algorithm}
 
 
 @blueprint.get("/samples")
@@ -84,6 +101,7 @@ def model_answer(version: ModelVersion) -> dict[str, Any]:
         "version": version.version,
         "stage": version.stage,
         "detector": version.detector,
+        "algorithm": version.algorithm,
         "sha256": version.sha256,
         "bytes": version.bytes,
         "created": version.created,

@@ -6,6 +6,7 @@ import getpass
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import click
 
 from vedette_hub.command_line import config_option, load_config, reported
 from vedette_hub.config import Config
+from vedette_hub.learning.training.algorithms import ALGORITHMS
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -26,9 +28,11 @@ LISTED = 500
 @click.command()
 @click.option("--profile", required=True, help="Device type whose model is trained.")
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Train from this file, not from samples.")
+@click.option("--algorithm", type=click.Choice(sorted(ALGORITHMS)), help="Else learning.algorithm.")
 @click.option("--channels", default="", help="Value columns of the file, with commas between; else all with numbers.")
 @click.option("--time-column", default="", help="Else time, timestamp, ts, datetime or date.")
 @click.option("--device-column", default="", help="Else device, where there is one.")
+@click.option("--label-column", default="", help="1 where a reading is known to be anomalous; else anomaly or label.")
 @click.option("--synthetic", is_flag=True, help="Train from generated data, and tell precision and recall.")
 @click.option("--n-samples", type=click.IntRange(min=1), default=10_000, show_default=True, help="Readings generated.")
 @click.option("--n-features", type=click.IntRange(min=1), default=3, show_default=True, help="Channels generated.")
@@ -77,7 +81,8 @@ def list_models(*, profile: str | None, as_json: bool, path: Path | None) -> Non
         return
     for version in found:
         trained = f"trained {rfc3339(version.created)} on {version.report.get('trained', '?')} windows"
-        click.echo(f"{version.profile}\t{version.version}\t{version.stage}\t{trained}\t{version.sha256[:12]}")
+        named = f"{version.profile}\t{version.version}\t{version.stage}\t{version.algorithm}"
+        click.echo(f"{named}\t{trained}\t{version.sha256[:12]}")
     if not found:
         click.echo("There are no versions yet; `vedette-hub train --profile PROFILE` makes one.", err=True)
         for total in totals:
@@ -138,6 +143,7 @@ def _train(engine: Engine, config: Config, profile: str, options: dict[str, Any]
         _source(engine, profile, options, tell),
         config.learning,
         time.time(),
+        algorithm=options["algorithm"] or config.learning.algorithm,
         contamination=options["contamination"],
         parent=before.sha256 if before else "",
         by=getpass.getuser(),
@@ -157,21 +163,24 @@ def _train(engine: Engine, config: Config, profile: str, options: dict[str, Any]
 
 
 def _source(engine: Engine, profile: str, options: dict[str, Any], tell: _Progress) -> Source:
-    from vedette_hub.learning.sources import csv_file, store, synthetic
+    from vedette_hub.learning.sources import alerts, csv_file, store, synthetic
     from vedette_hub.store.database import reading
 
     if options["synthetic"]:
         return synthetic.generate(profile, options["n_samples"], options["n_features"], options["seed"])
     if options["csv_file"] is not None:
         channels = [name.strip() for name in options["channels"].split(",") if name.strip()]
-        return csv_file.read(
+        source = csv_file.read(
             options["csv_file"],
             profile,
             channels,
             time_column=options["time_column"],
             device_column=options["device_column"],
+            label_column=options["label_column"],
             tell=lambda done: tell(0.1 * done, "reading the file"),
         )
+        with reading(engine) as connection:
+            return replace(source, periods=alerts.of_any_gateway(connection, profile))
     with reading(engine) as connection:
         return store.read(connection, profile)
 

@@ -31,6 +31,8 @@ class TrainRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """What to train."""
 
     profile: str
+    algorithm: str | None = None
+    """None: the one in the configuration."""
     contamination: float | None = None
     """Share of the training windows beyond the boundary, in place of the alert budget."""
     synthetic: Synthetic | None = None

@@ -40,6 +40,11 @@ class ModelVersion:
     report: dict[str, Any]
     """How the training went."""
 
+    @property
+    def algorithm(self) -> str:
+        """How it was trained."""
+        return str(self.lineage.get("algorithm", self.detector))
+
 
 def add(
     connection: Connection,

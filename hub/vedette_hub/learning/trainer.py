@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vedette_hub.config import LearningSection
 from vedette_hub.learning.datasets import Dataset, Source, build
 from vedette_hub.learning.errors import TrainingRefusedError
-from vedette_hub.learning.training.algorithms import ALGORITHMS, DEFAULT
+from vedette_hub.learning.training.algorithms import ALGORITHMS, DEFAULT, unknown
 from vedette_hub.learning.training.boundary import WEEK
 from vedette_hub.learning.training.evaluate import detection, quantiles
 from vedette_hub.learning.training.trained import Settings, Tell, Trained
@@ -53,9 +53,7 @@ def train(
     started = time.monotonic()
     profile = source.profile
     if algorithm not in ALGORITHMS:
-        raise TrainingRefusedError(
-            f"profile {profile!r}: no algorithm {algorithm!r}; there are {', '.join(sorted(ALGORITHMS))}"
-        )
+        raise TrainingRefusedError(f"profile {profile!r}: {unknown(algorithm)}")
     tell(0.1, "computing features")
     dataset = build(
         source,

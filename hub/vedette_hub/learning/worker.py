@@ -68,6 +68,7 @@ def _train(engine: Engine, settings: LearningSection, job: Job, clock: Callable[
         source,
         settings,
         clock(),
+        algorithm=job.request.algorithm or settings.algorithm,
         contamination=job.request.contamination,
         parent=before.sha256 if before else "",
         by=job.by,

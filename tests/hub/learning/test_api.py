@@ -11,6 +11,7 @@ from tests.hub.conftest import Call
 from tests.hub.learning.readings import deliver, samples
 from vedette_hub.config import LearningSection
 from vedette_hub.learning import jobs, worker
+from vedette_hub.learning.training.algorithms import ALGORITHMS
 from vedette_hub.store.database import writing
 
 
@@ -60,6 +61,25 @@ def test_versions_and_jobs_come_in_pages_and_are_filtered(call: Call, engine: En
     assert [job["number"] for job in page["jobs"]] == [3, 2]
     assert [job["number"] for job in call("GET", f"jobs?before={page['next']}")[1]["jobs"]] == [1]
     assert call("GET", "jobs?state=succeeded&profile=c")[1]["total"] == 1
+
+
+def test_the_algorithm_is_chosen_by_name_and_shown(call: Call, engine: Engine) -> None:
+    _, known = call("GET", "algorithms")
+    assert known == {"algorithms": sorted(ALGORITHMS), "default": "isolation_forest"}
+    body = {"profile": "p", "algorithm": "isolation_forest", "synthetic": {"samples": 1000, "features": 1}}
+    _, job = call("POST", "models/train", json=body)
+    assert job["request"]["algorithm"] == "isolation_forest"
+    work(engine)
+    assert call("GET", "models")[1]["models"][0]["algorithm"] == "isolation_forest"
+    assert call("GET", "models/p/1")[1]["lineage"]["algorithm"] == "isolation_forest"
+
+
+def test_an_unknown_algorithm_is_refused_with_those_there_are(call: Call) -> None:
+    status, answer = call("POST", "models/train", json={"profile": "p", "algorithm": "magic"})
+    (field,) = answer["error"]["fields"]
+    assert (status, field["field"]) == (422, "algorithm")
+    assert field["problems"] == [f'there is no algorithm "magic"; there are {", ".join(sorted(ALGORITHMS))}']
+    assert call("POST", "models/train", json={"profile": "p", "algorithm": 3})[0] == 422
 
 
 def test_a_job_is_cancelled_once(call: Call) -> None:
