@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.models.forests import isolation_forest
+from tests.models.vector_models import lof, one_class_svm
 from vedette_models.detectors.base import Detector, Scores, StateError
 from vedette_models.detectors.rangebreak import RangeBreak
 from vedette_models.readings import ReadingBatch
@@ -21,8 +22,10 @@ DETECTORS: dict[str, Callable[[int, int], Detector]] = {
     # name: a detector for so many channels and devices
     "rangebreak": RangeBreak,
     "isolation_forest": isolation_forest,
+    "lof": lof,
+    "one_class_svm": one_class_svm,
 }
-JOINT = {"isolation_forest"}
+JOINT = {"isolation_forest", "lof", "one_class_svm"}
 """Detectors that judge all channels of a reading together: a score below the threshold need not have a reason, a value
 may be usual by itself, and what another channel does matters."""
 

@@ -10,6 +10,7 @@ never raises an anomaly. A reading of which no channel has a full window scores 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ _WORDS = {
 }
 
 
-class VectorDetector:
+class VectorDetector(ABC):
     """Scores windows of `width` readings of `channels` channels with a trained model.
 
     Raises:
@@ -63,6 +64,11 @@ class VectorDetector:
             raise ValueError(f"a model of {model.width} features for {channels} channels of {PER_CHANNEL} each")
         self.model, self.usual = model, usual
         self._features = WindowFeatures(channels, width, devices)
+
+    @property
+    @abstractmethod
+    def learnt(self) -> Learnt:
+        """What it was built from."""
 
     @property
     def channels(self) -> int:

@@ -1,0 +1,97 @@
+"""One-class SVMs: trained with scikit-learn, exactly or for large sets with a fixed number of centres, and exported."""
+
+from __future__ import annotations
+
+import warnings
+from typing import cast
+
+import numpy as np
+import sklearn.kernel_approximation
+import sklearn.linear_model
+import sklearn.svm
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from vedette_hub.learning.datasets import Dataset
+from vedette_hub.learning.training.scaling import scaled
+from vedette_hub.learning.training.trained import Settings, Tell, Trained
+from vedette_hub.learning.training.vector_model import Fitted, train_with
+from vedette_models.detectors.kernel import MAX_CELLS, Kernel
+from vedette_models.detectors.one_class_svm import OneClassSVM
+from vedette_models.detectors.usual import Usual, VectorModel
+
+NU = 0.01
+"""Share of the training vectors that may lie outside the region: those are ignored, whatever they are."""
+EXACT_AT_MOST = 5_000
+"""Vectors that support vectors are looked for among; of more, the fixed-size variant learns from all."""
+CENTRES = 128
+"""Of the fixed-size variant."""
+
+
+def train(dataset: Dataset, settings: Settings, tell: Tell) -> Trained:
+    """Train on what is neither held out nor known to be anomalous.
+
+    Raises:
+        TrainingRefusedError: nothing stands out against anything, or the export scores differently.
+    """
+    return train_with(fit, detector, dataset, settings, tell)
+
+
+def fit(vectors: NDArray[np.float64], settings: Settings, seed: int) -> Fitted:
+    """The exact machine of up to EXACT_AT_MOST vectors, of more the fixed-size one."""
+    return exact(vectors, seed) if len(vectors) <= EXACT_AT_MOST else nystroem(vectors, seed)
+
+
+def exact(vectors: NDArray[np.float64], seed: int) -> Fitted:
+    """A machine with support vectors, of all vectors."""
+    scaler, points = scaled(vectors)
+    gamma = _gamma(points)
+    nu = max(NU, 2.0 / len(points))
+    machine = sklearn.svm.OneClassSVM(kernel="rbf", gamma=gamma, nu=nu, tol=1e-4, cache_size=200).fit(points)
+    centres = machine.support_vectors_.astype(np.float32)
+
+    def exported(limit: float) -> Kernel:
+        return Kernel(scaler, centres, machine.dual_coef_[0], gamma, limit)
+
+    return Fitted(
+        lambda some: cast("NDArray[np.float64]", machine.score_samples(scaler(some))),
+        exported,
+        {"variant": "exact", "centres": len(centres), "gamma": gamma, "nu": nu},
+    )
+
+
+def nystroem(vectors: NDArray[np.float64], seed: int) -> Fitted:
+    """A linear machine on a Nystroem map of CENTRES vectors, from all of them."""
+    scaler, points = scaled(vectors)
+    gamma = _gamma(points)
+    most = max(2, min(CENTRES, len(points), MAX_CELLS // points.shape[1]))
+    transform = sklearn.kernel_approximation.Nystroem(
+        kernel="rbf", gamma=gamma, n_components=most, random_state=seed % 2**32
+    )
+    mapped = transform.fit_transform(points)
+    machine = sklearn.linear_model.SGDOneClassSVM(nu=NU, average=True, max_iter=50, tol=1e-5, random_state=seed % 2**32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # what it has not reached, the figures show
+        machine.fit(mapped)
+    centres = transform.components_.astype(np.float32)
+    coefficients = transform.normalization_.T @ machine.coef_
+
+    def exported(limit: float) -> Kernel:
+        return Kernel(scaler, centres, coefficients, gamma, limit)
+
+    return Fitted(
+        lambda some: cast("NDArray[np.float64]", machine.score_samples(transform.transform(scaler(some)))),
+        exported,
+        {"variant": "nystroem", "centres": len(centres), "gamma": gamma, "nu": NU},
+    )
+
+
+def detector(model: VectorModel, usual: Usual, channels: int, width: int) -> OneClassSVM:
+    """The detector of an exported kernel."""
+    return OneClassSVM(cast("Kernel", model), usual, channels, width)
+
+
+def _gamma(points: NDArray[np.float64]) -> float:
+    """One over features times their variance, as scikit-learn's "scale"; features that are left out have none."""
+    spread = np.minimum(points.var(axis=0), 1.0).sum()
+    return float(1.0 / max(spread, 1e-3))
