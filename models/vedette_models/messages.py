@@ -52,7 +52,7 @@ class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
     device: str
     profile: str
     kind: str
-    """`anomaly`, a sensor-health fault such as `impossible`, or `test`."""
+    """`anomaly`; a sensor-health fault: `silent`, `stuck`, `impossible`, `jump` or `clock`; or `test`."""
     state: AlertState
     severity: Severity
     opened: float
@@ -67,7 +67,8 @@ class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
     channels: tuple[ChannelReason, ...] = ()
     cleared: float | None = None
     cleared_by: str = ""
-    """Why it ended: `quiet`, `model replaced`, `forgotten`, `no longer watched`, `test`."""
+    """Why it ended: `quiet`; `heard again` (a silent device); `sensor fault` (an anomaly explained by one);
+    `model replaced`, `forgotten`, `no longer watched`, `test`."""
     suppressed: int = 0
     """Alerts of this kind on this device held back by cooldown or rate limit since the one before."""
     time_quality: int = 0
@@ -200,6 +201,8 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     hub: str = ""
     """`connected`, `disconnected`, or `none` where no hub is configured."""
     devices: int = 0
+    silent: int = 0
+    """Devices that have stopped reporting."""
     open_alerts: int = 0
     outbox_rows: int = 0
     outbox_bytes: int = 0
