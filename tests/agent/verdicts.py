@@ -44,7 +44,7 @@ def verdicts(
     batch = ReadingBatch.of(devices, times, np.full(by_channel.shape, 0.5) if values is None else np.asarray(values))
     faults = np.zeros(by_channel.shape, np.bool_) if impossible is None else np.asarray(impossible, np.bool_)
     scores = GivenScores(by_channel, batch.values)
-    return Verdicts(batch, scores.total, faults, (Scored("given", 1.0, scores),))
+    return Verdicts(batch, scores.total, faults, (Scored("given", scores.total, scores),))
 
 
 class Watched:
@@ -54,7 +54,7 @@ class Watched:
         self, decisions: Decisions | None = None, *, epoch: str = "e1", channels: Sequence[str] = "ab"
     ) -> None:
         listed = tuple(Channel(name, low=-100.0, high=100.0) for name in channels)
-        self.profile = Profile("pump", listed, decisions or Decisions())
+        self.profile = Profile("pump", listed, decisions or Decisions(threshold=1.0))
         self.table = DeviceTable(1000)
         self.decider = Decider(self.profile, "gw", epoch, self.table)
         self.decided: Decided

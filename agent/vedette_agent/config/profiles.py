@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vedette_agent.config.problems import Findings, KeyPath
 
 MAX_CHANNELS = 256
+MAX_ALERTS_PER_WEEK = 1_000
 _KEYS = ("channels", "decisions")
 _DEFAULTS = Decisions()
 _NAME = "the name of a {what} has 1 to 64 printable characters, no space at either end"
@@ -38,6 +39,7 @@ class ChannelTable(_Table):
 class DecisionsTable(_Table):
     """[profiles.<name>.decisions]: the fields of `Decisions`, with the ranges in which they make sense."""
 
+    alerts_per_week: Annotated[Number, Field(gt=0, le=MAX_ALERTS_PER_WEEK)] = _DEFAULTS.alerts_per_week
     threshold: Annotated[Number, Field(gt=0)] | None = _DEFAULTS.threshold
     medium: Annotated[Number, Field(ge=1)] = _DEFAULTS.medium
     high: Annotated[Number, Field(ge=1)] = _DEFAULTS.high
@@ -122,6 +124,8 @@ def _decisions(path: KeyPath, table: Any, findings: Findings) -> Decisions | Non
     fields = validated(DecisionsTable, path, table, findings)
     if fields is None:
         return None
+    if fields.threshold is not None and "alerts_per_week" in table:
+        findings.warn((*path, "alerts_per_week"), "does nothing beside a fixed threshold, remove one of both")
     levels = ("medium", "high", "critical")
     for lower, upper in pairwise(levels):
         below, above = getattr(fields, lower), getattr(fields, upper)

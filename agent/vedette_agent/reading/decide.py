@@ -8,6 +8,7 @@ counted.
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -29,6 +30,15 @@ ANOMALY, IMPOSSIBLE = "anomaly", "impossible"
 KINDS = (ANOMALY, IMPOSSIBLE)
 IMPOSSIBLE_SEVERITY: Severity = "medium"
 DAY = 86_400.0
+WEEK = 7 * DAY
+DEARER, DEAREST = 1.5, 3.0
+"""Each alert on the budget multiplies what the next one of the device must reach by this, for at most so many alerts:
+measured on NAB (see benchmarks/README.md), this takes half of the false alerts off the worst tenth of the devices for
+three windows of 116. 2.0 costs three more, 1.25 takes off little."""
+DRAIN = 4.0
+"""Alerts that leave the budget per week, as multiples of it: half a week is enough to forget one at 0.5 a week."""
+NEWCOMER = 1.0
+"""Alerts on the budget of a device that was never seen before: what is new is seldom worth a call at once."""
 LATE = 3_600.0
 """A reading up to so many seconds older than what it follows was late, or comes again after a crash whose commit knew
 the readings after it: it neither opens nor ends an alert. One that is older still comes from a clock that was set back.
@@ -54,6 +64,9 @@ class AlertState(msgspec.Struct):
     """Held back since the newest alert."""
     holding: bool = False
     """The condition goes on, held back: counted once."""
+    load: float | None = None
+    """What earlier alerts weigh on the alert budget, in alerts; None: none was judged yet."""
+    load_time: float = 0.0
 
 
 def cleared(alert: Alert, time: float, why: str) -> Alert:
@@ -153,7 +166,11 @@ class Decider:
                 self._hold_on(state, kind, signal, verdicts)
             return None, 0
         severity = self._severity(kind, signal.strength)
-        if self._cooling(state, severity, signal.time) or not self._take_token(state, signal.time):
+        if (
+            self._cooling(state, severity, signal.time)
+            or (kind == ANOMALY and not self._is_worth_it(state, signal, verdicts))
+            or not self._take_token(state, signal.time)
+        ):
             newly = not state.holding
             if newly:
                 state.channel = self._explain(kind, signal, verdicts)[-1]
@@ -195,6 +212,8 @@ class Decider:
             time_quality=int(verdicts.batch.quality[signal.row]),
         )
         state.channel, state.quiet, state.suppressed, state.holding = channel, 0, 0, False
+        if state.load is not None:
+            state.load += 1.0
         return state.alert
 
     def _go_on(self, state: AlertState, alert: Alert, kind: str, signal: Signal, verdicts: Verdicts) -> Alert | None:
@@ -285,6 +304,23 @@ class Decider:
             return False
         return _is_late(time, state.cleared) or 0.0 <= time - state.cleared < self.profile.decisions.cooldown
 
+    def _is_worth_it(self, state: AlertState, signal: Signal, verdicts: Verdicts) -> bool:
+        """Whether it is strong enough after the alerts that were raised lately: each makes the next dearer for a time.
+
+        What holds the budget of a bad device, and lets pass what is clearly worse than its everyday alerts.
+        """
+        rules = self.profile.decisions
+        if rules.threshold is not None:
+            return True
+        drain = DRAIN * rules.alerts_per_week / WEEK
+        if state.load is None:
+            watched = math.inf if verdicts.watched is None else float(verdicts.watched[signal.row]) / 1e3
+            state.load = max(0.0, NEWCOMER - drain * watched)
+        else:
+            state.load = max(0.0, state.load - drain * max(0.0, signal.time - state.load_time))
+        state.load_time = signal.time
+        return signal.strength >= math.pow(DEARER, min(state.load, DEAREST))
+
     def _take_token(self, state: AlertState, time: float) -> bool:
         """Token bucket: `burst` at once, refilled by `per_day`."""
         rules: Decisions = self.profile.decisions
@@ -302,7 +338,8 @@ class Decider:
     def replace_model(self, detector: str) -> Decided:
         """Clear what a detector holds open that is no longer asked.
 
-        No cooldown begins: if the condition goes on, whoever is asked now must be able to say so.
+        No cooldown begins and the budget is not charged: if the condition goes on, whoever is asked now must be able to
+        say so.
         """
         events, changes = [], []
         for (row, kind), state in self._states.items():
@@ -312,6 +349,7 @@ class Decider:
             cooling = state.cleared, state.cleared_severity
             events.append(self._clear(state, alert, alert.time, "model replaced"))
             state.cleared, state.cleared_severity = cooling
+            state.load = None if state.load is None else max(0.0, state.load - 1.0)
             changes.append(self._change(row, kind))
             self._watch(row)
         return Decided(events, [], changes, 0)

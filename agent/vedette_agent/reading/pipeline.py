@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from vedette_agent.reading import sensor_health
+from vedette_agent.reading.thresholds import Thresholds
 from vedette_models.detectors.base import Finding
 from vedette_models.messages import ChannelReason
 
@@ -31,7 +32,8 @@ class Scored(NamedTuple):
     """What one detector said of a batch."""
 
     detector: str
-    threshold: float
+    strength: NDArray[np.float64]
+    """(N,) score / threshold of the reading's device."""
     scores: Scores
 
 
@@ -45,10 +47,12 @@ class Verdicts(NamedTuple):
     impossible: NDArray[np.bool_]
     """(N, C) values that the sensor cannot have measured."""
     scored: tuple[Scored, ...]
+    watched: NDArray[np.int64] | None = None
+    """(N,) milliseconds for which each reading's device had been watched by then; None: for ever."""
 
     def reasons(self, row: int, profile: Profile) -> tuple[str, tuple[ChannelReason, ...]]:
         """(detector, reasons by channel, the largest share first) of the detector that said most of reading `row`."""
-        said = max(self.scored, key=lambda s: float(s.scores.total[row]) / s.threshold)
+        said = max(self.scored, key=lambda s: float(s.strength[row]))
         by_channel = said.scores.by_channel[row]
         total = float(by_channel.sum())
         reasons = []
@@ -68,12 +72,20 @@ def _reason(channel: str, unit: str, finding: Finding, share: float) -> ChannelR
 class Pipeline:
     """The detectors of one profile, and what they have learnt of its devices."""
 
-    def __init__(self, profile: Profile, detectors: Sequence[Detector], model: Detector | None = None) -> None:
-        """With the `detectors` that need no hub, and the `model` that came from it."""
+    def __init__(
+        self,
+        profile: Profile,
+        detectors: Sequence[Detector],
+        model: Detector | None = None,
+        thresholds: Thresholds | None = None,
+    ) -> None:
+        """With the `detectors` that need no hub, the `model` that came from it, and what `thresholds` know already."""
         self.profile = profile
         self.own = tuple(detectors)
         self.model = model
         self.detectors = self.own if model is None else (*self.own, model)
+        self.thresholds = Thresholds(profile.decisions) if thresholds is None else thresholds
+        self.thresholds.use(self.own, model)
         self._low = np.array([-np.inf if c.low is None else c.low for c in profile.channels])
         self._high = np.array([np.inf if c.high is None else c.high for c in profile.channels])
 
@@ -82,25 +94,24 @@ class Pipeline:
         self.make_room(devices)
         impossible = sensor_health.impossible(batch, self._low, self._high)
         credible = sensor_health.without(batch, impossible)
-        scored = tuple(Scored(d.name, self._threshold(d), d.score(credible)) for d in self.detectors)
+        watched = self.thresholds.watch(batch)
+        scored = tuple(
+            Scored(d.name, self.thresholds.strength(d, batch.device, scores.total, watched), scores)
+            for d, scores in ((d, d.score(credible)) for d in self.detectors)
+        )
         anomaly = np.zeros(len(batch))
         for said in scored:
-            np.maximum(anomaly, said.scores.total / said.threshold, out=anomaly)
-        return Verdicts(batch, anomaly, impossible, scored)
-
-    def _threshold(self, detector: Detector) -> float:
-        """The operator's choice is for our own detectors: a model brings its own scale."""
-        chosen = self.profile.decisions.threshold
-        return detector.default_threshold if chosen is None or detector is self.model else chosen
+            np.maximum(anomaly, said.strength, out=anomaly)
+        return Verdicts(batch, anomaly, impossible, scored, watched.device)
 
     def make_room(self, devices: int) -> None:
         """Grow by a sixteenth: copied seldom enough, and little memory waits for devices that never come."""
-        for detector in self.detectors:
-            if detector.devices < devices:
-                detector.resize(max(devices, detector.devices + max(16, detector.devices // 16)))
+        for part in (*self.detectors, *self.thresholds.parts.values()):
+            if part.devices < devices:
+                part.resize(max(devices, part.devices + max(16, part.devices // 16)))
 
     def forget(self, row: int) -> None:
         """Return a device's row to knowing nothing."""
-        for detector in self.detectors:
-            if row < detector.devices:
-                detector.forget(np.array([row], np.intp))
+        for part in (*self.detectors, *self.thresholds.parts.values()):
+            if row < part.devices:
+                part.forget(np.array([row], np.intp))

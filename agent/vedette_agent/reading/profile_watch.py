@@ -9,7 +9,7 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from vedette_agent.reading.checkpoint import Checkpoint, CheckpointError
-from vedette_agent.reading.decide import Decided, Decider
+from vedette_agent.reading.decide import ANOMALY, Decided, Decider
 from vedette_agent.reading.devices import DeviceTable
 from vedette_agent.reading.pipeline import Pipeline, Verdicts
 from vedette_models.detectors.base import StateError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from vedette_agent.reading.reservoir import Reservoir
     from vedette_models.detectors.base import Detector
+    from vedette_models.messages import Alert
     from vedette_models.profile import Profile
     from vedette_models.readings import ReadingBatch
 
@@ -63,6 +64,8 @@ class ProfileWatch:
             self._resumable = {}  # windows with a gap in them are no windows
         verdicts = self.pipeline.judge(batch, self.table.rows)
         decided = self.decider.decide(verdicts)
+        raised = [row for row, event in zip(decided.rows, decided.events, strict=True) if _is_new_anomaly(event)]
+        self.pipeline.thresholds.exposure.count(batch.device[raised])
         if self.reservoir is not None and len(batch):
             striking = (verdicts.anomaly >= 1.0) | verdicts.impossible.any(axis=1)
             self.reservoir.offer(batch, striking | decided.alerting, self.table.name)
@@ -85,9 +88,19 @@ class ProfileWatch:
                     model.restore(known)
             except StateError as error:
                 logger.info("profile %s: %s begins with empty windows: %s", self.profile.name, model.name, error)
+        self.pipeline = Pipeline(self.profile, self.pipeline.own, model, self.pipeline.thresholds)
+        if model is not None and before is None:
+            self._resume_threshold(model.name)
         self._resumable = {}
-        self.pipeline = Pipeline(self.profile, self.pipeline.own, model)
         return Decided([], [], [], 0) if before is None else self.decider.replace_model(before.name)
+
+    def _resume_threshold(self, model: str) -> None:
+        """Go on with what the checkpoint knows of a model's scores."""
+        self.pipeline.make_room(self.table.rows)
+        try:
+            self.pipeline.thresholds.restore(self._resumable, model)
+        except StateError as error:
+            logger.info("profile %s: %s is calibrated anew: %s", self.profile.name, model, error)
 
     def forget(self, device: str, time: float) -> Decided | None:
         """Free a device's row and clear its alerts; None when it is not known."""
@@ -105,6 +118,7 @@ class ProfileWatch:
         self.pipeline.make_room(self.table.rows)
         rows = self.table.rows
         states = {d.name: {name: array[:rows] for name, array in d.state().items()} for d in self.pipeline.detectors}
+        states |= self.pipeline.thresholds.state(rows)
         return Checkpoint(now, self.profile.channel_names, tuple(self.table.names()), states)
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -131,10 +145,15 @@ class ProfileWatch:
                 # a detector that is new since then starts from nothing
                 if detector.name in checkpoint.detectors:
                     detector.restore(checkpoint.detectors[detector.name])
+            pipeline.thresholds.restore(checkpoint.detectors)
         except StateError as error:
             raise CheckpointError(f"profile {self.profile.name!r}: {error}: learning anew") from error
         self.table = DeviceTable.of(self.table.limit, list(names))
         self.pipeline = pipeline
-        own = {detector.name for detector in pipeline.detectors}
+        own = {detector.name for detector in pipeline.detectors} | pipeline.thresholds.parts.keys()
         self._resumable = {name: state for name, state in checkpoint.detectors.items() if name not in own}
         self.decider = Decider(self.profile, self._gateway, self._epoch, self.table)
+
+
+def _is_new_anomaly(event: Alert) -> bool:
+    return event.revision == 1 and event.kind == ANOMALY

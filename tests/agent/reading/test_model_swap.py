@@ -149,7 +149,9 @@ def test_nothing_of_the_checkpoint_is_kept_in_memory_when_readings_flow() -> Non
     watch.use(forest())
     watch.process(readings(0, 8))
     again = restarted(watch)
-    assert set(again._resumable) == {"isolation_forest"}, "what the agent's own detectors learnt is theirs by now"
+    assert set(again._resumable) == {"isolation_forest", "calibration of isolation_forest"}, (
+        "what the agent's own detectors learnt is theirs by now"
+    )
     again.process(readings(8, 1))
     assert again._resumable == {}
 

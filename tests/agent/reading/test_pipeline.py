@@ -36,16 +36,16 @@ def test_impossible_values_are_neither_scored_nor_learnt() -> None:
     np.testing.assert_array_equal(with_faults.batch.values[::50], -999.0)
 
 
-def test_a_threshold_of_the_profile_replaces_the_detectors_own() -> None:
+def test_a_threshold_of_the_profile_is_fixed_whatever_happens() -> None:
     values = np.random.default_rng(1).normal(1.0, 0.1, (500, 1))
     values[400] = 50.0
     one, other = (
         Pipeline(Profile("p", (Channel("x"),), Decisions(threshold=t)), [RangeBreak(1)]).judge(
             readings(values.tolist()), 1
         )
-        for t in (None, 2.0)
+        for t in (0.1, 2.0)
     )
-    np.testing.assert_allclose(one.anomaly * RangeBreak.default_threshold, other.anomaly * 2.0)
+    np.testing.assert_allclose(one.anomaly * 0.1, other.anomaly * 2.0)
     assert one.anomaly.argmax() == 400
 
 
