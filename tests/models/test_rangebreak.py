@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tests.models.scalar_rangebreak import ScalarRangeBreak
 from vedette_models.detectors import rangebreak_ranges
+from vedette_models.detectors.base import Finding
 from vedette_models.detectors.rangebreak import RangeBreak
 from vedette_models.detectors.rangebreak_ranges import Breaks, Ranges
 from vedette_models.detectors.rangebreak_views import (
@@ -205,3 +206,13 @@ def test_says_what_is_usual_in_the_readings_own_unit() -> None:
         assert finding.value == 9.0
         assert 3.5 < finding.low < 3.9 < 4.1 < finding.high < 4.5
     assert scores.finding(300, 0) is None
+
+
+def test_readings_unlike_any_pair_before_are_said_by_their_value_where_that_says_it() -> None:
+    counts = np.random.default_rng(3).poisson(1.0, 2000).astype(np.float64)
+    counts[1500] = 12.0
+    detector = RangeBreak(channels=1, devices=1)
+    scores = detector.score(ReadingBatch.of([0] * 2000, times(2000, 300.0), counts[:, None]))
+
+    before = counts[1400:1500]
+    assert scores.finding(1500, 0) == Finding("value", 12.0, before.min(), before.max())

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from vedette_models.messages import ChannelReason
     from vedette_models.profile import Channel
 
+VALUE = "value"
+"""What an aspect begins with that is the reading itself."""
+
 
 def number(value: float, resolution: float) -> str:
     """A number with as many digits as `resolution` (the width of what it is compared with) makes worth reading.
@@ -22,7 +25,7 @@ def number(value: float, resolution: float) -> str:
         return "0"
     scale = resolution if 0.0 < resolution < math.inf else abs(value) * 0.01
     decimals = min(9, max(0, 1 - math.floor(math.log10(scale)))) if scale > 0.0 else 0
-    if abs(value) >= 1e9 or (0.0 < abs(value) < 1e-6):
+    if abs(value) >= 1e9 or (abs(value) < 1e-6 and scale < 1e-6):
         return f"{value:.4g}"
     text = f"{value:.{decimals}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
@@ -35,9 +38,12 @@ def anomaly(reasons: Sequence[ChannelReason]) -> str:
         return "unusual readings"
     first = reasons[0]
     value, usual = _beside(first.value, first.low, first.high)
-    what = first.channel if first.aspect == "value" else f"{first.channel}: {first.aspect}"
     unit = f" {first.unit}" if first.unit else ""
-    sentence = f"{what} {value}{unit}, usually {usual}"
+    if first.aspect.startswith(VALUE):
+        condition = first.aspect.removeprefix(VALUE)  # "", or for example " at this hour of the week"
+        sentence = f"{first.channel} {value}{unit}, usually {usual}{condition}"
+    else:
+        sentence = f"{first.channel}: {first.aspect} {value}{unit}, usually {usual}"
     if len(reasons) > 1:
         others = ", ".join(r.channel for r in reasons[1:3])
         more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
@@ -71,3 +77,21 @@ def impossible(channel: Channel, value: float) -> str:
     unit = f" {channel.unit}" if channel.unit else ""
     said = f"{channel.name} {number(value, width)}{unit}"
     return f"{said} is impossible, the sensor reports {bounds}; check sensor and wiring"
+
+
+def stuck(channel: Channel, value: float, readings: int, usual: int) -> str:
+    """For example `temperature has said 21.4 °C 25 times in a row, usually at most 2; is the sensor frozen?`."""
+    unit = f" {channel.unit}" if channel.unit else ""
+    often = f"at most {usual} times" if usual > 1 else "never twice"
+    return (
+        f"{channel.name} has said {value:.9g}{unit} {readings} times in a row, usually {often}; is the sensor frozen?"
+    )
+
+
+def jump(channel: Channel, level: float, departure: float, usual: float, readings: int) -> str:
+    """For example `vibration jumped to 9.1 mm/s for 3 readings and came back to 1.4; check plug and cable`."""
+    unit = f" {channel.unit}" if channel.unit else ""
+    resolution = max(usual, abs(departure) / 10.0)
+    there, here = number(level + departure, resolution), number(level, resolution)
+    lasted = "one reading" if readings == 1 else f"{readings} readings"
+    return f"{channel.name} jumped to {there}{unit} for {lasted} and came back to {here}; check plug and cable"

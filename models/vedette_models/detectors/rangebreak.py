@@ -26,7 +26,7 @@ from vedette_models.columns import Columns
 from vedette_models.detectors import rangebreak_ranges, rangebreak_views
 from vedette_models.detectors.base import Finding, StateError
 from vedette_models.detectors.rangebreak_ranges import AGE, RECORDS, Breaks, Ranges, Records
-from vedette_models.detectors.rangebreak_views import CHUNK, PLAINNESS, VIEWS, Views, describe, hour_of_week
+from vedette_models.detectors.rangebreak_views import CHUNK, PAIR, PLAINNESS, VIEWS, Views, describe, hour_of_week
 from vedette_models.rounds import rounds
 
 if TYPE_CHECKING:
@@ -200,6 +200,10 @@ class _Records(NamedTuple):
     def describe(self, i: int, x: float) -> Finding:
         """The i-th break, by the reading `x`, in words."""
         place, deviation = int(self.breaks.place[i]), float(self.deviation[i])
+        if place == PAIR:
+            least, most = self.recent[:, i].tolist()
+            if not least <= x <= most:
+                return Finding("value", x, least, most)  # says the same more plainly
         value, high, low = float(self.breaks.value[i]), float(self.breaks.reach[i]), -float(self.other_side[i])
         if place < VIEWS:
             found = describe(place, x, value, low, high, deviation)

@@ -268,13 +268,13 @@ def describe(view: int, x: float, value: float, low: float, high: float, deviati
     if view in (MEDIAN_25, MEDIAN_51, MEDIAN_101):
         return Finding("value", x, x - value + low, x - value + high)
     if view == WEEK:
-        return Finding("value for this hour of the week", x, x - value + low, x - value + high)
+        return Finding("value at this hour of the week", x, x - value + low, x - value + high)
     if view == LOG_RATIO:
         scale = deviation + TINY
         median = float(compress(np.array([x]), np.array([scale]))[0]) - value
         return Finding("value", x, _expand(median + low, scale), _expand(median + high, scale))
     if view == PAIR:
-        return Finding("difference of the last two readings from all earlier pairs", value, low, high)
+        return Finding("distance of the last two readings from any two before", value, low, high)
     if view == MEAN_24:
         return Finding("mean of the last 24 readings", value, low, high)
     if view == STEP_12:

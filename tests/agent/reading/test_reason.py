@@ -26,6 +26,8 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
         (-40.0, 165.0, "-40"),
         (5e-324, 0.0, "4.941e-324"),
         (1e100, 5.0, "1e+100"),
+        (1.3e-18, 0.98, "0"),
+        (2e-9, 4e-9, "2e-09"),
     ],
 )
 def test_a_number_has_the_digits_worth_reading(value: float, resolution: float, said: str) -> None:
@@ -44,6 +46,11 @@ def test_any_finite_numbers_make_a_short_sentence(value: float, low: float, high
 def test_the_sentence_names_what_was_looked_at_when_it_is_not_the_value() -> None:
     one = ChannelReason("flow", 4.2, 1.0, 2.0, 1.0, aspect="mean of the last 24 readings", unit="l/s")
     assert reason.anomaly([one]) == "flow: mean of the last 24 readings 4.2 l/s, usually 1–2"
+
+
+def test_what_the_value_usually_is_at_such_a_time_is_said_behind_it() -> None:
+    one = ChannelReason("flow", 4.2, 1.0, 2.0, 1.0, aspect="value at this hour of the week", unit="l/s")
+    assert reason.anomaly([one]) == "flow 4.2 l/s, usually 1–2 at this hour of the week"
 
 
 def test_channel_names_are_said_as_they_are() -> None:
