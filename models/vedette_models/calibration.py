@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 EPISODE_GAP = 3_600.0
 """Seconds: readings of a strength that are less than this apart are one episode, as a device's cooldown has it."""
 PER_OCTAVE = 8
-LOWEST, HIGHEST = math.sqrt(0.5), 8.0
+STRENGTHS = 2.0 ** (np.arange(-PER_OCTAVE // 2, 3 * PER_OCTAVE + 1) / PER_OCTAVE)
+"""(G,) grid on which episodes are counted."""
+LOWEST, HIGHEST = float(STRENGTHS[0]), float(STRENGTHS[-1])
 """Limits of every threshold, as multiples of the default: however restless a device is, what is far beyond anything
 known still alerts; however quiet, nothing trivial does."""
 RAREST = 16.0
@@ -43,8 +45,8 @@ episodes at strength 1 after probation, about half lie in normal time."""
 FAIR_SHARE = 4.0
 """What a single device can add to what is known of the others: so many times the budget. One broken device among ten
 must not make the other nine deaf."""
-STRENGTHS = LOWEST * 2.0 ** (np.arange(round(math.log2(HIGHEST / LOWEST) * PER_OCTAVE) + 1) / PER_OCTAVE)
-"""(G,) grid on which episodes are counted."""
+FEW = 8
+"""Episodes of a strength from which on their number says something."""
 _GAP = round(EPISODE_GAP * 1_000)
 _LAYOUT = {
     "last": Column((len(STRENGTHS),), float(NEVER), np.int64),
@@ -80,6 +82,38 @@ class Prior(NamedTuple):
         2.0
         """
         return float((self.per_week / per_week) ** (1.0 / self.exponent))
+
+    @classmethod
+    def fit(cls, episodes: NDArray[np.int64], device_weeks: float) -> Prior:
+        """The power law of (G,) episodes counted in so many device-weeks: least squares of logarithms, weighted by
+        counts; strengths that were hardly ever reached say nothing.
+
+        Raises:
+            ValueError: fewer than two strengths were reached FEW times, or the episodes do not get rarer.
+        """
+        enough = episodes >= FEW
+        if enough.sum() < 2 or not device_weeks > 0.0:
+            raise ValueError(f"a rate needs two strengths with {FEW} episodes or more, got {episodes.tolist()}")
+        x, y = np.log(STRENGTHS[enough]), np.log(episodes[enough] / device_weeks)
+        weight = episodes[enough] / episodes[enough].sum()
+        x_mean, y_mean = float(weight @ x), float(weight @ y)
+        exponent = -float(weight @ ((x - x_mean) * (y - y_mean))) / float(weight @ (x - x_mean) ** 2)
+        if not exponent > 0.0:
+            raise ValueError(f"episodes do not get rarer with strength: {episodes.tolist()}")
+        return cls(math.exp(y_mean + exponent * x_mean), exponent)
+
+
+def count_episodes(strength: NDArray[np.float64], time: NDArray[np.float64]) -> NDArray[np.int64]:
+    """(G,) episodes of each of STRENGTHS among the (N,) readings of one device, times in seconds.
+
+    >>> count_episodes(np.array([0.8, 2.0, 0.0, 1.0]), np.array([0.0, 60.0, 120.0, 3660.0]))[[0, 4, 12, 28]].tolist()
+    [2, 2, 1, 0]
+    """
+    counts = np.zeros(len(STRENGTHS), np.int64)
+    for level, least in enumerate(STRENGTHS):
+        when = time[strength >= least]
+        counts[level] = (len(when) > 0) + np.count_nonzero(np.abs(np.diff(when)) >= EPISODE_GAP)
+    return counts
 
 
 class Calibration:
