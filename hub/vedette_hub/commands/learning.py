@@ -130,34 +130,20 @@ def job(number: int) -> None:
 
 
 def _train(engine: Engine, config: Config, profile: str, options: dict[str, Any]) -> ModelVersion:
-    from vedette_hub.learning import registry
-    from vedette_hub.store.database import reading, writing
-
     tell = _Progress(quiet=options["as_json"] and not sys.stderr.isatty())
     tell(0.0, "loading scikit-learn")
-    from vedette_hub.learning import trainer
+    from vedette_hub.learning.next_version import train_next
 
-    with reading(engine) as connection:
-        before = registry.newest(connection, profile)
-    trained = trainer.train(
+    version = train_next(
+        engine,
         _source(engine, profile, options, tell),
         config.learning,
-        time.time(),
-        algorithm=options["algorithm"] or config.learning.algorithm,
+        time.time,
+        algorithm=options["algorithm"],
         contamination=options["contamination"],
-        parent=before.sha256 if before else "",
         by=getpass.getuser(),
         tell=tell,
     )
-    with writing(engine) as connection:
-        version = registry.add(
-            connection,
-            trained.artifact,
-            trained.data,
-            lineage=trained.lineage,
-            report=trained.report,
-            now=time.time(),
-        )
     tell(1.0, "done")
     return version
 

@@ -74,8 +74,9 @@ class Dataset:
     @property
     def learnable(self) -> tuple[NDArray[np.bool_], ...]:
         """By series, (R,) readings to train with, for who learns from readings and not from windows."""
+        unusable = [int(Mark.NEAR), int(Mark.ANOMALOUS)]
         return tuple(
-            self.blocks.learnable(number) & (True if one.marks is None else one.marks != Mark.ANOMALOUS)
+            self.blocks.learnable(number) & (True if one.marks is None else ~np.isin(one.marks, unusable))
             for number, one in enumerate(self.series)
         )
 
@@ -179,6 +180,10 @@ def _windows(
     digest = _digest(source.channels, width, usable)
     vectors, windows = window_vectors(usable, len(source.channels), width, most, int(digest[:8], 16), tell)
     anomalous = _touching(usable, Mark.ANOMALOUS, vectors, width)
+    kept = anomalous | ~_touching(usable, Mark.NEAR, vectors, 1)
+    if not kept.all():
+        windows = round(windows * float(kept.mean()))
+        vectors, anomalous = vectors.take(kept), anomalous[kept]
     excused = _touching(usable, Mark.FALSE_ALARM, vectors, width) & ~anomalous
     return _Windows(without, usable, digest, vectors, windows, anomalous, excused)
 
@@ -243,14 +248,21 @@ def _digest(channels: Sequence[str], width: int, series: Sequence[Series]) -> st
     return digest.hexdigest()
 
 
+def touching(series: Series, mark: Mark, width: int) -> NDArray[np.bool_]:
+    """(R,) whether one of the last `width` readings has this mark."""
+    if series.marks is None:
+        return np.zeros(len(series), bool)
+    counts = np.concatenate([[0], np.cumsum(series.marks == mark)])
+    end = np.arange(1, len(series) + 1)
+    found: NDArray[np.bool_] = counts[end] > counts[np.maximum(end - width, 0)]
+    return found
+
+
 def _touching(series: Sequence[Series], mark: Mark, vectors: Vectors, width: int) -> NDArray[np.bool_]:
     """(N,) whether one of a window's readings has this mark."""
     found = np.zeros(len(vectors.series), bool)
     for number, one in enumerate(series):
-        if one.marks is None or not (one.marks == mark).any():
-            continue
-        counts = np.concatenate([[0], np.cumsum(one.marks == mark)])
-        own = vectors.series == number
-        end = vectors.position[own] + 1
-        found[own] = counts[end] > counts[np.maximum(end - width, 0)]
+        if one.marks is not None and (one.marks == mark).any():
+            own = vectors.series == number
+            found[own] = touching(one, mark, width)[vectors.position[own]]
     return found

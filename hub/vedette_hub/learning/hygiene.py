@@ -22,24 +22,33 @@ class Mark(IntEnum):
 
     NORMAL = 0
     """Nothing speaks against it."""
-    MARGIN = 1
-    """Less than a window away from a fault or an anomaly."""
-    SUSPECT = 2
-    """An alert was open that nobody has labelled."""
-    FALSE_ALARM = 3
+    NEAR = 1
+    """Less than a window away from an anomaly: no window ends here, but what follows begins with it."""
+    MARGIN = 2
+    """Less than a window away from a fault."""
+    SUSPECT = 3
+    """An alert was open that nobody has labelled, or less than a window away."""
+    FALSE_ALARM = 4
     """Somebody said that the alert was false, or this normal for the device."""
-    FAULT = 4
+    FAULT = 5
     """The sensor was at fault, so it says nothing about the device."""
-    ANOMALOUS = 5
+    ANOMALOUS = 6
     """Somebody said that the alert was true, or the data came with this label."""
 
 
 LEFT_OUT = frozenset({Mark.MARGIN, Mark.SUSPECT, Mark.FAULT})
-"""Readings that are neither trained with nor judged."""
+"""Readings that are cut out."""
 UNLESS_TOO_LITTLE = LEFT_OUT - {Mark.SUSPECT}
 
+_AROUND: dict[int, Mark] = {
+    Mark.FAULT: Mark.MARGIN,
+    Mark.ANOMALOUS: Mark.NEAR,
+    Mark.SUSPECT: Mark.SUSPECT,
+}
+"""What a reading is less than a window away from such a period."""
 _REASONS = {
-    Mark.MARGIN: "less than a window away from a fault or an alert labelled true: left out",
+    Mark.NEAR: "less than a window away from an alert labelled true: neither judged nor trained with",
+    Mark.MARGIN: "less than a window away from a fault of the sensor: left out",
     Mark.SUSPECT: "during alerts that nobody has labelled: left out",
     Mark.FALSE_ALARM: "during alerts labelled false or normal: kept as normal time",
     Mark.FAULT: "during faults of the sensor: left out",
@@ -139,10 +148,9 @@ def _marked(series: Series, periods: _Periods, width: int) -> Series:
     before = np.zeros(len(times), np.uint8) if series.marks is None else series.marks
     marks = np.where(before == Mark.SUSPECT, Mark.NORMAL, before).astype(np.uint8)
     for first, last, value in zip(periods.first[near], periods.last[near], periods.mark[near].tolist(), strict=True):
-        if value in (Mark.FAULT, Mark.ANOMALOUS):
-            _raise(marks, times, first - margin, last + margin, Mark.MARGIN)
-        around = margin if value == Mark.SUSPECT else 0.0
-        _raise(marks, times, first - around, last + around, Mark(value))
+        _raise(marks, times, first, last, Mark(value))
+        if value in _AROUND:
+            _raise(marks, times, first - margin, last + margin, _AROUND[value])
     return replace(series, marks=marks)
 
 

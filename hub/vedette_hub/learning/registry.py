@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy import Connection, RowMapping, func, insert, select, tuple_, update
 
 from vedette_hub.learning.errors import RegistryError
+from vedette_hub.store.plots import add_plots
 from vedette_hub.store.schema import models
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vedette_hub.learning.plots import Plot
     from vedette_models.artifact import Artifact
 
 Stage = Literal["candidate", "released", "retired"]
@@ -54,6 +58,7 @@ def add(
     lineage: dict[str, Any],
     report: dict[str, Any],
     now: float,
+    plots: Iterable[Plot] = (),
 ) -> ModelVersion:
     """Keep an artefact, whose bytes are `data`, as the next version of its profile: a candidate.
 
@@ -73,6 +78,7 @@ def add(
     )
     values = {**made.__dict__, "lineage": _text(lineage), "report": _text(report), "artefact": data}
     connection.execute(insert(models).values(values))
+    add_plots(connection, artifact.profile, version, plots)
     return made
 
 

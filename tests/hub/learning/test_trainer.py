@@ -14,6 +14,7 @@ from vedette_hub.config import LearningSection
 from vedette_hub.learning import trainer
 from vedette_hub.learning.datasets import Source, build
 from vedette_hub.learning.errors import TrainingRefusedError
+from vedette_hub.learning.previous import Previous
 from vedette_hub.learning.sources import synthetic
 from vedette_hub.learning.trainer import TrainedModel
 from vedette_hub.learning.training import isolation_forest, parity
@@ -57,7 +58,7 @@ def test_an_artefact_runs_and_tells_unusual_from_usual() -> None:
 
 
 def test_an_unknown_algorithm_is_refused_with_those_there_are() -> None:
-    with pytest.raises(TrainingRefusedError, match=r"'oracle'; there are .*isolation_forest"):
+    with pytest.raises(TrainingRefusedError, match=r'"oracle"; there are .*isolation_forest'):
         train(source(), algorithm="oracle")
 
 
@@ -131,9 +132,11 @@ def test_channels_that_report_in_turn_are_learnt_as_a_gateway_sees_them() -> Non
 
 def test_the_report_says_what_was_learnt_from_and_how_it_went() -> None:
     told: list[tuple[float, str]] = []
+    first = train(source(series(3)))
+    before = Previous(1, "0" * 64, first.data, first.lineage)
     trained = train(
         source(series(1), replace(series(2), times=START + 120.0 * (np.arange(600) // 2))),
-        parent="0" * 64,
+        previous=before,
         by="ana",
         tell=lambda done, what: told.append((done, what)),
     )
