@@ -55,7 +55,7 @@ class Dataset:
     blocks: Blocks
     """Which readings are held out."""
     held_out: NDArray[np.bool_]
-    """(N,) kept for judging: no window of these shares a reading with one that is trained with."""
+    """(N,) kept for judging: no window of these shares a reading with one that is trained with, labelled ones aside."""
     anomalous: NDArray[np.bool_]
     """(N,) known to hold an anomalous reading."""
     excused: NDArray[np.bool_]
@@ -135,6 +135,7 @@ def build(
     channels = _check_channels(source, hygiene.cut(found.series, {Mark.ANOMALOUS}))
     blocks = Blocks([len(one) for one in found.series], width)
     held_out, kept = blocks.judge(found.vectors.series, found.vectors.position)
+    kept |= found.anomalous | found.excused
     return Dataset(
         source=source,
         series=tuple(found.series),
@@ -163,9 +164,8 @@ class _Windows(NamedTuple):
 
     @property
     def normal(self) -> int:
-        """Windows that are not known to be anomalous; about so many where some were drawn."""
-        share = float((~self.anomalous).mean()) if len(self.anomalous) else 0.0
-        return round(share * self.windows)
+        """Windows that are not known to be anomalous."""
+        return self.windows - int(self.anomalous.sum())
 
 
 def _windows(
@@ -178,12 +178,12 @@ def _windows(
 ) -> _Windows:
     usable = hygiene.cut(series, without)
     digest = _digest(source.channels, width, usable)
-    vectors, windows = window_vectors(usable, len(source.channels), width, most, int(digest[:8], 16), tell)
+    always = [None if one.marks is None else _labelled(one, width) for one in usable]
+    vectors, windows = window_vectors(usable, len(source.channels), width, most, int(digest[:8], 16), tell, always)
     anomalous = _touching(usable, Mark.ANOMALOUS, vectors, width)
     kept = anomalous | ~_touching(usable, Mark.NEAR, vectors, 1)
-    if not kept.all():
-        windows = round(windows * float(kept.mean()))
-        vectors, anomalous = vectors.take(kept), anomalous[kept]
+    windows -= int((~kept).sum())
+    vectors, anomalous = vectors.take(kept), anomalous[kept]
     excused = _touching(usable, Mark.FALSE_ALARM, vectors, width) & ~anomalous
     return _Windows(without, usable, digest, vectors, windows, anomalous, excused)
 
@@ -246,6 +246,12 @@ def _digest(channels: Sequence[str], width: int, series: Sequence[Series]) -> st
         if one.marks is not None and one.marks.any():
             digest.update(one.marks.tobytes())
     return digest.hexdigest()
+
+
+def _labelled(series: Series, width: int) -> NDArray[np.bool_]:
+    """(R,) windows whose labels count, so that none of them may be left to chance."""
+    known = touching(series, Mark.ANOMALOUS, width) | touching(series, Mark.FALSE_ALARM, width)
+    return known | touching(series, Mark.NEAR, 1)
 
 
 def touching(series: Series, mark: Mark, width: int) -> NDArray[np.bool_]:

@@ -16,12 +16,12 @@ MARGIN = 1e-6
 
 
 def with_labels(
-    dataset: Dataset, limit: float, scores: Callable[[NDArray[np.float64]], NDArray[np.float64]], spread: float
+    dataset: Dataset, limit: float, scores: Callable[[NDArray[np.bool_]], NDArray[np.float64]], spread: float
 ) -> float:
     """The boundary `limit`, raised above what was labelled false or normal; see `lifted`.
 
-    `scores` gives those of vectors (N, F), of which nothing is missing as long as it fills in what is; `spread` is how
-    far scores are usually apart.
+    `scores` gives those of some of the dataset's vectors (N,), high for anomalous ones; `spread` is how far scores are
+    usually apart.
     """
     if not dataset.excused.any():
         return limit
@@ -30,9 +30,8 @@ def with_labels(
         rows = np.flatnonzero(dataset.anomalous)
         number = episodes(*devices_and_times(dataset, rows))
         peaks = np.full(int(number.max()) + 1, -np.inf)
-        np.maximum.at(peaks, number, scores(dataset.vectors.features[rows]))
-    excused = scores(dataset.vectors.features[dataset.excused])
-    return lifted(limit, excused, peaks, MARGIN * spread)
+        np.maximum.at(peaks, number, scores(dataset.anomalous))
+    return lifted(limit, scores(dataset.excused), peaks, MARGIN * spread)
 
 
 def lifted(limit: float, excused: NDArray[np.float64], peaks: NDArray[np.float64], margin: float) -> float:
