@@ -32,9 +32,10 @@ IMPOSSIBLE_SEVERITY: Severity = "medium"
 DAY = 86_400.0
 WEEK = 7 * DAY
 DEARER, DEAREST = 1.5, 3.0
-"""Each alert on the budget multiplies what the next one of the device must reach by this, for at most so many alerts:
-measured on NAB (see benchmarks/README.md), this takes half of the false alerts off the worst tenth of the devices for
-three windows of 116. 2.0 costs three more, 1.25 takes off little."""
+"""Each alert on the budget multiplies what the next one of the device must reach by this, for at most so many alerts.
+Measured on NAB (benchmarks/README.md): the worst tenth of the devices get half as many false alerts for three windows
+of 116; a factor of 2.0 costs three more.
+"""
 DRAIN = 4.0
 """Alerts that leave the budget per week, as multiples of it: half a week is enough to forget one at 0.5 a week."""
 NEWCOMER = 1.0
