@@ -66,6 +66,8 @@ class ModelOut(BaseModel):
     """Where its data came from: `gateways`, `csv` or `synthetic`."""
     samples: int | None
     """Windows it was trained with."""
+    drift: Literal["none", "some", "strong"] | None
+    """How far it is from the version before it; null where there was none to compare with."""
 
 
 class NextModel(BaseModel):
@@ -83,11 +85,34 @@ class ModelsOut(BaseModel):
     next: NextModel | None = Field(description="Parameters of the next page; null on the last.")
 
 
+class PlotOut(BaseModel):
+    """A plot of a version's report."""
+
+    name: str
+    title: str
+    description: str
+    """What it shows, in words."""
+    path: str
+    """Where the SVG is."""
+
+
 class ModelDetailOut(ModelOut):
     """A version with what it was trained on, and how that went."""
 
-    lineage: dict[str, Any]
-    report: dict[str, Any]
+    lineage: dict[str, Any] = Field(
+        description="What it was trained with and how; `channels` has quantiles of each, for comparing later data with."
+    )
+    report: dict[str, Any] = Field(
+        description=(
+            "How the training went. `dropped`: channels and readings that were left out, and why. `backtest`: alerts "
+            "per device-week of held-out normal time (`alerts_per_device_week`; `p90_device`, of devices watched for a "
+            "day), and what it finds of alerts labelled true or false, of `this` version and of the `previous` one on "
+            "the same readings. `drift`: against the version before, by channel (`psi`, `ks`, `missing`), and the "
+            "share of readings on which the two disagree (`flips`). `labels`: `conflicts` among them. `histogram` and "
+            "`scores`: of held-out readings, 1 is the boundary. `parity`: with scikit-learn."
+        )
+    )
+    plots: list[PlotOut]
 
 
 class AlgorithmsOut(BaseModel):

@@ -49,6 +49,12 @@ class ModelVersion:
         """How it was trained."""
         return str(self.lineage.get("algorithm", self.detector))
 
+    @property
+    def drift(self) -> str | None:
+        """How far it is from the version before it, a `drift.Level`; None where there was none to compare with."""
+        compared = self.report.get("drift")
+        return str(compared["level"]) if isinstance(compared, dict) and "level" in compared else None
+
 
 def add(
     connection: Connection,

@@ -63,6 +63,30 @@ def test_versions_and_jobs_come_in_pages_and_are_filtered(call: Call, engine: En
     assert call("GET", "jobs?state=succeeded&profile=c")[1]["total"] == 1
 
 
+def test_a_version_comes_with_a_report_and_plots_that_are_kept(call: Call, client: Any, engine: Engine) -> None:
+    for seed in (1, 2):
+        body = {"profile": "a/b", "synthetic": {"samples": 2000, "features": 2, "seed": seed}}
+        assert call("POST", "models/train", json=body)[0] == 202
+        work(engine)
+    _, first = call("GET", "models/a%2Fb/1")
+    _, second = call("GET", "models/a%2Fb/2")
+    assert (first["drift"], second["drift"]) == (None, "strong")
+    assert second["report"]["drift"]["version"] == 1
+    assert set(second["report"]["backtest"]) == {"this", "previous", "timeline"}
+    assert [plot["name"] for plot in second["plots"]] == ["scores", "backtest", "drift", "channels"]
+    headers = {"Authorization": f"Bearer {client.token}"}
+    for plot in second["plots"]:
+        assert plot["path"].startswith("/api/v1/models/a%2Fb/2/plots/")
+        answer = client.get(plot["path"], headers=headers)
+        assert (answer.status_code, answer.mimetype) == (200, "image/svg+xml")
+        assert f'<title id="title">{plot["title"]}</title>' in answer.get_data(as_text=True)
+        assert "immutable" in answer.headers["Cache-Control"]
+        known = {**headers, "If-None-Match": answer.headers["ETag"]}
+        assert client.get(plot["path"], headers=known).status_code == 304
+    assert client.get(second["plots"][0]["path"]).status_code == 401
+    assert call("GET", "models/a%2Fb/2/plots/magic.svg")[0] == 404
+
+
 def test_the_algorithm_is_chosen_by_name_and_shown(call: Call, engine: Engine) -> None:
     _, known = call("GET", "algorithms")
     assert known == {"algorithms": sorted(ALGORITHMS), "default": "isolation_forest"}
