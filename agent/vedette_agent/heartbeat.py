@@ -135,6 +135,7 @@ class Heartbeat:
             state_age=self._learnt.age,
             counters=self._tally.counters(),
             models=self._updater.running() if self._updater else {},
+            alert_rates={name: watch.alert_rate for name, watch in self._learnt.watches.items()},
             manifest=self._updater.counter if self._updater else 0,
             nonce=self._updater.nonce if self._updater else "",
             problems=(*self._connection_problems(), *self._own_problems(ingest, box.rows), *self._more_problems()),

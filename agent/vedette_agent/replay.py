@@ -11,7 +11,7 @@ import numpy as np
 
 from vedette_agent.reading.decoding.timestamps import seconds
 from vedette_agent.reading.profile_watch import ProfileWatch
-from vedette_models.messages import Alert
+from vedette_models.messages import Alert, AlertRate
 from vedette_models.readings import ReadingBatch
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ class Summary:
     devices: set[str] = field(default_factory=set)
     suppressed: int = 0
     severities: Counter[str] = field(default_factory=Counter)
+    rate: AlertRate = field(default_factory=AlertRate)
+    """The alert budget, and what it came to."""
     problems: list[str] = field(default_factory=list)
     """The first lines that could not be used, and why."""
 
@@ -88,6 +90,11 @@ class Summary:
             "severities": dict(self.severities),
             "suppressed": self.suppressed,
             "alerts_per_device_week": round(alerts / weeks, 3) if weeks > 0 else None,
+            "budget": {
+                "target": self.rate.target,
+                "realised": round(self.rate.alerts / self.rate.device_weeks, 3) if self.rate.device_weeks > 0 else None,
+                "device_weeks": round(self.rate.device_weeks, 3),
+            },
         }
 
 
@@ -141,6 +148,7 @@ class Replay:
             row for row, event in zip(watched.decided.rows, watched.decided.events, strict=True) if event.revision == 1
         }
         self._count(batch, names, watched.decided.suppressed)
+        self.summary.rate = self._watch.alert_rate
         strength = np.maximum(watched.verdicts.anomaly, watched.verdicts.impossible.any(axis=1))
         for row, (time, device) in enumerate(zip(kept, names, strict=True)):
             yield ReplayedReading(time, device, float(strength[row]), row in raised)

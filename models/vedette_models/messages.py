@@ -186,6 +186,17 @@ class RunningModel(msgspec.Struct, frozen=True, omit_defaults=True):
     """When it was activated."""
 
 
+class AlertRate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The alert budget of a profile on one gateway, and what it came to there."""
+
+    target: float | None = None
+    """False alerts per device and week, at most; None: the operator has set a fixed threshold instead."""
+    alerts: int = 0
+    """Alerts of kind `anomaly`, raised while the devices known now were watched."""
+    device_weeks: float = 0.0
+    """How long that was, all devices together."""
+
+
 class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     """Retained state of an agent, on both brokers; the last will says `online: false`."""
 
@@ -214,6 +225,8 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     counters: Counters = Counters()
     models: dict[str, RunningModel] = {}
     """By profile; a profile that is not named runs without a model from the hub."""
+    alert_rates: dict[str, AlertRate] = {}
+    """By profile."""
     manifest: int = 0
     """Counter of the manifest in force; 0: none, or its counter was lost."""
     nonce: str = ""

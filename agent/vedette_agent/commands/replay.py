@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vedette_agent.commands.alert_rate import in_words
 from vedette_agent.commands.options import config_option, load_or_exit
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def replay(
         click.echo(f"skipped {problem}", err=True)
     if run.summary.skipped > len(run.summary.problems):
         click.echo(f"skipped {run.summary.skipped - len(run.summary.problems)} more lines", err=True)
+    click.echo(f"alert budget: {in_words(run.summary.rate)}", err=True)
     click.echo(json.dumps(run.summary.as_json()))
     if run.summary.readings == 0:
         sys.exit(1)

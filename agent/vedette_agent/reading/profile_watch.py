@@ -14,6 +14,7 @@ from vedette_agent.reading.devices import DeviceTable
 from vedette_agent.reading.pipeline import Pipeline, Verdicts
 from vedette_models.detectors.base import StateError
 from vedette_models.detectors.rangebreak import RangeBreak
+from vedette_models.messages import AlertRate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,6 +71,13 @@ class ProfileWatch:
             striking = (verdicts.anomaly >= 1.0) | verdicts.impossible.any(axis=1)
             self.reservoir.offer(batch, striking | decided.alerting, self.table.name)
         return Watched(verdicts, decided)
+
+    @property
+    def alert_rate(self) -> AlertRate:
+        """The alert budget, and what it came to."""
+        rules, rate = self.profile.decisions, self.pipeline.thresholds.rate
+        target = rules.alerts_per_week if rules.threshold is None else None
+        return AlertRate(target, rate.alerts, rate.device_weeks)
 
     def use(self, model: Detector | None) -> Decided:
         """Run a model from the hub from the next batch on, or none.

@@ -106,6 +106,29 @@ def _gateways(found: list[fleet.StoredGateway], now: float, silent_after: float)
             waiting.add_metric([gateway.gateway], gateway.status.outbox_rows)
     yield seen
     yield waiting
+    yield from _alert_rates(found)
+
+
+def _alert_rates(found: list[fleet.StoredGateway]) -> Iterator[GaugeMetricFamily]:
+    by = ["gateway", "profile"]
+    wanted = GaugeMetricFamily(
+        "vedette_hub_alert_budget", "False alerts per device and week that are wanted at most.", labels=by
+    )
+    raised = GaugeMetricFamily(
+        "vedette_hub_anomaly_alerts",
+        "Anomaly alerts that the gateway raised while its devices were watched.",
+        labels=by,
+    )
+    watched = GaugeMetricFamily("vedette_hub_watched_device_weeks", "How long devices were watched.", labels=by)
+    for gateway in found:
+        for profile, rate in sorted(gateway.status.alert_rates.items()) if gateway.status is not None else ():
+            if rate.target is not None:
+                wanted.add_metric([gateway.gateway, profile], rate.target)
+            raised.add_metric([gateway.gateway, profile], rate.alerts)
+            watched.add_metric([gateway.gateway, profile], rate.device_weeks)
+    yield wanted
+    yield raised
+    yield watched
 
 
 def _ingest(state: ingest_state.IngestState) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
