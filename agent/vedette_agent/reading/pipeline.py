@@ -83,9 +83,11 @@ class Pipeline:
         self.profile = profile
         self.own = tuple(detectors)
         self.model = model
-        self.detectors = self.own if model is None else (*self.own, model)
+        # a model stands in for our own detector of its name
+        running = self.own if model is None else tuple(d for d in self.own if d.name != model.name)
+        self.detectors = running if model is None else (*running, model)
         self.thresholds = Thresholds(profile.decisions) if thresholds is None else thresholds
-        self.thresholds.use(self.own, model)
+        self.thresholds.use(running, model)
         self._low = np.array([-np.inf if c.low is None else c.low for c in profile.channels])
         self._high = np.array([np.inf if c.high is None else c.high for c in profile.channels])
 

@@ -8,18 +8,21 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from vedette_agent.reading.checkpoint import Checkpoint, CheckpointError
 from vedette_agent.reading.decide import ANOMALY, Decided, Decider
 from vedette_agent.reading.devices import DeviceTable
 from vedette_agent.reading.pipeline import Pipeline, Verdicts
 from vedette_models.detectors.base import StateError
+from vedette_models.detectors.mahalanobis import FEWEST, Mahalanobis
+from vedette_models.detectors.mahalanobis_start import MAX_CHANNELS
 from vedette_models.detectors.rangebreak import RangeBreak
 from vedette_models.messages import AlertRate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from vedette_agent.reading.reservoir import Reservoir
@@ -30,8 +33,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DETECTORS: tuple[Callable[[int], Detector], ...] = (RangeBreak,)
-"""What watches every profile, made from its number of channels."""
+
+def own_detectors(channels: int) -> list[Detector]:
+    """What watches every profile of so many channels, with no hub: each by itself, and from two on all together."""
+    together = [Mahalanobis(channels)] if FEWEST <= channels <= MAX_CHANNELS else []
+    return [RangeBreak(channels), *together]
 
 
 class Watched(NamedTuple):
@@ -57,7 +63,7 @@ class ProfileWatch:
         self.decider = Decider(profile, gateway, epoch, self.table)
 
     def _new_pipeline(self) -> Pipeline:
-        return Pipeline(self.profile, [make(len(self.profile.channels)) for make in DETECTORS])
+        return Pipeline(self.profile, own_detectors(len(self.profile.channels)))
 
     def process(self, batch: ReadingBatch) -> Watched:
         """Judge a batch whose device rows come from `table`, and decide what it raises and clears."""
@@ -87,7 +93,7 @@ class ProfileWatch:
         """
         before, rows = self.pipeline.model, self.table.rows
         if model is not None:
-            state = self._resumable.get(model.name, {}) if before is None else before.state()
+            state = self._known(model.name) if before is None else before.state()
             known = {name: array[:rows] for name, array in state.items()}
             if model.devices < rows:  # it has rows of its own from golden readings
                 model.resize(rows)
@@ -96,11 +102,26 @@ class ProfileWatch:
                     model.restore(known)
             except StateError as error:
                 logger.info("profile %s: %s begins with empty windows: %s", self.profile.name, model.name, error)
+        if before is not None:
+            self._hand_back(before)
         self.pipeline = Pipeline(self.profile, self.pipeline.own, model, self.pipeline.thresholds)
         if model is not None and before is None:
             self._resume_threshold(model.name)
         self._resumable = {}
         return Decided([], [], [], 0) if before is None else self.decider.replace_model(before.name)
+
+    def _known(self, model: str) -> Mapping[str, NDArray[np.generic]]:
+        """What a model of this name can go on with: the state of our own of that name, or of one before the restart."""
+        own = [detector.state() for detector in self.pipeline.own if detector.name == model]
+        return own[0] if own else self._resumable.get(model, {})
+
+    def _hand_back(self, model: Detector) -> None:
+        """Let our own detector that a model stood in for go on from there."""
+        for own in self.pipeline.own:
+            if own.name == model.name:
+                own.forget(np.arange(own.devices))
+                own.resize(max(own.devices, model.devices))
+                own.restore(model.state())
 
     def _resume_threshold(self, model: str) -> None:
         """Go on with what the checkpoint knows of a model's scores."""

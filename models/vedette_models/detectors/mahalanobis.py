@@ -192,6 +192,8 @@ class Mahalanobis:
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Take over what `state` returned, row by row; rows beyond the saved ones stay as they are.
 
+        Devices go on with their own baselines; where the hub has taught one, those that have none begin with that.
+
         Raises:
             StateError: arrays missing, of another shape or type, or values that no reading leads to. Nothing is taken
                 over then.
@@ -213,6 +215,8 @@ class Mahalanobis:
             raise StateError('saved array "left_out" holds reasons that there are not')
         self._columns.restore(rest)
         self._table.restore(mine)
+        if self.start is not None:  # who has no proven baseline of its own does better with the hub's
+            self.forget(np.flatnonzero(progress[:, TRUST] != TRUSTED))
 
     def score(self, batch: ReadingBatch) -> MahalanobisScores:
         """Score each reading against what came before it, then learn it. NaN marks a channel that was not reported.
