@@ -167,6 +167,13 @@ def list_jobs(
     return [_job(row) for row in connection.execute(query).mappings()]
 
 
+def newest_jobs(connection: Connection) -> dict[str, Job]:
+    """Of each profile the job that was asked for last."""
+    newest = select(func.max(jobs.c.number)).group_by(jobs.c.profile)
+    found = (_job(row) for row in connection.execute(select(jobs).where(jobs.c.number.in_(newest))).mappings())
+    return {job.profile: job for job in found}
+
+
 def count_jobs(connection: Connection, state: State | None = None, profile: str | None = None) -> int:
     """How many jobs there are."""
     return int(connection.execute(_where(select(func.count()).select_from(jobs), state, profile)).scalar_one())

@@ -107,9 +107,7 @@ def _scores(histogram: Mapping[str, Any], figures: Mapping[str, Any]) -> Plot | 
         axes.set_xlim(0.0, max(1.5, edges[filled]))
         axes.set_xlabel("score" + (f" ({histogram['end']:g}: and higher)" if filled == bins else ""))
         axes.set_ylabel("readings held out")
-        axes.legend(
-            loc="upper right", bbox_to_anchor=(1.0, 1.18), ncols=len(shown), handlelength=1.2, columnspacing=1.0
-        )
+        _legend(axes)
 
     said = [f"{sum(counts):,} readings: {label}" for counts, label, _, _ in shown]
     title = "How scores lie around the boundary"
@@ -142,7 +140,7 @@ def _timeline(backtest: Mapping[str, Any], drift: Mapping[str, Any] | None) -> P
         axes.set_xlim(0.0, bins * width / 86_400.0)
         axes.set_xlabel(f"days since {(rfc3339(found['first']) or '')[:10]}")
         axes.set_ylabel("alerts")
-        axes.legend(loc="upper right", bbox_to_anchor=(1.0, 1.18), ncols=3, handlelength=1.2, columnspacing=1.0)
+        _legend(axes)
 
     totals = [f"{name} {sum(alerts)}" for name, alerts in zip(names, found["alerts"], strict=True)]
     words = f"Alerts on data that was held out, and on data known to be anomalous: {', '.join(totals)}."
@@ -203,6 +201,13 @@ def _ranges(channels: Mapping[str, Mapping[str, Any]], order: Sequence[str]) -> 
     more = f" The first {len(known)} of {len(order)} channels." if len(order) > len(known) else ""
     words = f"What the version was trained with, by channel: {said}.{more}"
     return _plot("channels", "What each channel was in training", words, 0.7 + 1.6 * _ROW * len(known), paint)
+
+
+def _legend(axes: Axes) -> None:
+    found = axes.get_legend_handles_labels()
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # noqa: S101  # axes stand in a figure
+    figure.legend(*found, loc="outside upper left", ncols=2, handlelength=1.2, columnspacing=1.0)
 
 
 def _plot(name: str, title: str, words: str, height: float, paint: Callable[[Axes], None]) -> Plot:
