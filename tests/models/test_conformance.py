@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.models.baselines import mahalanobis
+from tests.models.ensembles import ensemble
 from tests.models.forecasts import forecast
 from tests.models.forests import isolation_forest
 from tests.models.vector_models import lof, one_class_svm
@@ -25,11 +26,12 @@ DETECTORS: dict[str, Callable[[int, int], Detector]] = {
     "rangebreak": RangeBreak,
     "isolation_forest": isolation_forest,
     "lof": lof,
+    "ensemble": ensemble,
     "one_class_svm": one_class_svm,
     "forecast": forecast,
     "mahalanobis": mahalanobis,
 }
-JOINT = {"isolation_forest", "lof", "one_class_svm", "mahalanobis"}
+JOINT = {"isolation_forest", "lof", "ensemble", "one_class_svm", "mahalanobis"}
 """Detectors that judge all channels of a reading together: a score below the threshold need not have a reason, a value
 may be usual by itself, and what another channel does matters."""
 GRADED = {"forecast"}

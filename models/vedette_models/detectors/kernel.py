@@ -80,7 +80,7 @@ class Kernel:
         if vectors.ndim != 2 or vectors.shape[1] != self.width:
             raise ValueError(f"vectors need {self.width} features, got {vectors.shape}")
         scaled = np.zeros((-(-len(vectors) // _ROWS) * _ROWS, len(self._used)))
-        scaled[: len(vectors)] = self.scaler(vectors)[:, self._used]
+        scaled[: len(vectors)] = self.scaler(vectors).take(self._used, axis=1)
         result = np.empty(len(scaled))
         for first in range(0, len(scaled), self._chunk):
             rows = slice(first, first + self._chunk)

@@ -88,7 +88,7 @@ class Neighbours:
         """
         if vectors.ndim != 2 or vectors.shape[1] != self.width:
             raise ValueError(f"vectors need {self.width} features, got {vectors.shape}")
-        scaled = self.scaler(vectors)[:, self._used]
+        scaled = self.scaler(vectors).take(self._used, axis=1)
         candidates = min(len(self._points), self.k + _SPARE)
         chunk = max(1, min(_CHUNK, _CHUNK_CELLS // (candidates * len(self._used))))
         factor = np.empty(len(vectors))

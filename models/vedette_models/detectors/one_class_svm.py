@@ -6,13 +6,25 @@ vectors, or for large sets approximately, with a fixed number of centres; both s
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
+
 from vedette_models.detectors import scaler, usual
 from vedette_models.detectors.kernel import MAX_SUM, Kernel
-from vedette_models.detectors.learnt import Learnt, check_names
+from vedette_models.detectors.learnt import Learnt, between, check_names
 from vedette_models.detectors.scaler import Scaler
 from vedette_models.detectors.usual import Usual
 from vedette_models.detectors.vector_detector import PER_CHANNEL, VectorDetector, check_window
 from vedette_models.features import FEATURES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SMALLEST_LIMIT = 1e-12
+"""Of the kernel's sum; a border where there is nothing is none."""
+_FAINTEST = 1e-6
+"""Of the typical sum: what is less is as far away as can be."""
 
 
 class OneClassSVM(VectorDetector):
@@ -46,7 +58,7 @@ class OneClassSVM(VectorDetector):
             arrays["centres"],
             arrays["coefficients"],
             parameters["gamma"],
-            parameters["limit"],
+            between("limit", parameters, SMALLEST_LIMIT, MAX_SUM),
         )
         return cls(kernel, Usual.read(learnt, width, MAX_SUM), channels, learnt.width)
 
@@ -65,3 +77,11 @@ class OneClassSVM(VectorDetector):
                 **self.usual.arrays,
             },
         )
+
+    def _unbounded(self, decision: NDArray[np.float64]) -> NDArray[np.float64]:
+        # Far away the sum itself tells nothing apart; its logarithm falls with the square of the distance.
+        limit = self.kernel.limit
+        typical = self.usual.typical + limit
+        faint = np.maximum(decision + limit, _FAINTEST * min(typical, limit))
+        score: NDArray[np.float64] = np.log(faint / typical) / np.log(limit / typical)
+        return score

@@ -133,12 +133,20 @@ class VectorDetector(ABC):
 
     def scale(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N, F) vectors, none missing -> (N,) scores; at least 1 exactly where scikit-learn says outlier."""
-        decision = self.model.decision_function(vectors)
+        return self.scores_of(self.model.decision_function(vectors))
+
+    def scores_of(self, decision: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N,) of the model's decision function -> (N,) scores."""
         outlier = decision < 0.0
-        decision /= -self.usual.typical
-        decision += 1.0
+        score = self._unbounded(decision)
         # Rounding must not carry a vector over the boundary.
-        return np.where(outlier, np.maximum(decision, 1.0), np.clip(decision, 0.0, np.nextafter(1.0, 0.0)))
+        return np.where(outlier, np.maximum(score, 1.0), np.clip(score, 0.0, np.nextafter(1.0, 0.0)))
+
+    def _unbounded(self, decision: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N,) -> (N,) falling, 0 where `decision` is typical, 1 where it is 0."""
+        score = decision / -self.usual.typical
+        score += 1.0
+        return score
 
 
 class VectorScores:

@@ -162,7 +162,7 @@ def test_the_boundary_follows_the_budget_within_reason() -> None:
         for budget in (0.0, 12.0, 1000.0)
     ]
     assert reports[0]["above"] == 0.0
-    assert 0.0 < reports[1]["above"] < reports[2]["above"] <= 0.011
+    assert reports[1]["above"] <= reports[2]["above"] <= 0.02
     assert reports[0]["offset"] < reports[1]["offset"] < reports[2]["offset"] <= -0.5
 
 

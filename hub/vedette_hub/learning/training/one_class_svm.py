@@ -13,19 +13,24 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from vedette_hub.learning.datasets import Dataset
+from vedette_hub.learning.errors import TrainingRefusedError
 from vedette_hub.learning.training.scaling import scaled
 from vedette_hub.learning.training.trained import Settings, Tell, Trained
 from vedette_hub.learning.training.vector_model import Fitted, train_with
 from vedette_models.detectors.kernel import MAX_CELLS, Kernel
-from vedette_models.detectors.one_class_svm import OneClassSVM
+from vedette_models.detectors.one_class_svm import SMALLEST_LIMIT, OneClassSVM
 from vedette_models.detectors.usual import Usual, VectorModel
 
 NU = 0.01
 """Share of the training vectors that may lie outside the region: those are ignored, whatever they are."""
-EXACT_AT_MOST = 5_000
-"""Vectors that support vectors are looked for among; of more, the fixed-size variant learns from all."""
+EXACT_AT_MOST = 20_000
+"""Vectors that support vectors are looked for among; of more, the fixed-size variant learns."""
 CENTRES = 128
-"""Of the fixed-size variant."""
+"""Of the fixed-size variant, half of them the farthest from each other, half drawn."""
+MAPPED = 50_000
+"""Vectors that the fixed-size variant learns from, at most: they take 50 MB."""
+_SEARCHED = 10_000
+"""Vectors among which the farthest are looked for."""
 
 
 def train(dataset: Dataset, settings: Settings, tell: Tell) -> Trained:
@@ -49,12 +54,14 @@ def exact(vectors: NDArray[np.float64], seed: int) -> Fitted:
     nu = max(NU, 2.0 / len(points))
     machine = sklearn.svm.OneClassSVM(kernel="rbf", gamma=gamma, nu=nu, tol=1e-4, cache_size=200).fit(points)
     centres = machine.support_vectors_.astype(np.float32)
+    total = float(machine.dual_coef_.sum())  # grows with the number of vectors; scores should not
+    coefficients = machine.dual_coef_[0] / total
 
     def exported(limit: float) -> Kernel:
-        return Kernel(scaler, centres, machine.dual_coef_[0], gamma, limit)
+        return Kernel(scaler, centres, coefficients, gamma, _positive(limit))
 
     return Fitted(
-        lambda some: cast("NDArray[np.float64]", machine.score_samples(scaler(some))),
+        lambda some: cast("NDArray[np.float64]", machine.score_samples(scaler(some)) / total),
         exported,
         {"variant": "exact", "centres": len(centres), "gamma": gamma, "nu": nu},
     )
@@ -64,11 +71,11 @@ def nystroem(vectors: NDArray[np.float64], seed: int) -> Fitted:
     """A linear machine on a Nystroem map of CENTRES vectors, from all of them."""
     scaler, points = scaled(vectors)
     gamma = _gamma(points)
-    most = max(2, min(CENTRES, len(points), MAX_CELLS // points.shape[1]))
+    chosen = _centres(points, max(2, min(CENTRES, len(points), MAX_CELLS // points.shape[1])), seed)
     transform = sklearn.kernel_approximation.Nystroem(
-        kernel="rbf", gamma=gamma, n_components=most, random_state=seed % 2**32
-    )
-    mapped = transform.fit_transform(points)
+        kernel="rbf", gamma=gamma, n_components=len(chosen), random_state=seed % 2**32
+    ).fit(chosen)
+    mapped = transform.transform(points[:: -(-len(points) // MAPPED)])
     machine = sklearn.linear_model.SGDOneClassSVM(nu=NU, average=True, max_iter=50, tol=1e-5, random_state=seed % 2**32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # what it has not reached, the figures show
@@ -77,13 +84,33 @@ def nystroem(vectors: NDArray[np.float64], seed: int) -> Fitted:
     coefficients = transform.normalization_.T @ machine.coef_
 
     def exported(limit: float) -> Kernel:
-        return Kernel(scaler, centres, coefficients, gamma, limit)
+        return Kernel(scaler, centres, coefficients, gamma, _positive(limit))
 
     return Fitted(
         lambda some: cast("NDArray[np.float64]", machine.score_samples(transform.transform(scaler(some)))),
         exported,
         {"variant": "nystroem", "centres": len(centres), "gamma": gamma, "nu": NU},
     )
+
+
+def _positive(limit: float) -> float:
+    if limit < SMALLEST_LIMIT:
+        raise TrainingRefusedError(
+            "the vectors fill no region that could have a border: more readings are needed, or another algorithm"
+        )
+    return limit
+
+
+def _centres(points: NDArray[np.float64], most: int, seed: int) -> NDArray[np.float64]:
+    """Half of them farthest-first (Gonzalez, 1985), which reaches what is rare; half drawn: wild ones cannot be all."""
+    some = points[:: -(-len(points) // _SEARCHED)]
+    farthest = [0]
+    distance = ((some - some[0]) ** 2).sum(axis=1)
+    while len(farthest) < most // 2:
+        farthest.append(int(distance.argmax()))
+        distance = np.minimum(distance, ((some - some[farthest[-1]]) ** 2).sum(axis=1))
+    drawn = np.random.default_rng(seed).permutation(len(points))[: most - len(farthest)]
+    return cast("NDArray[np.float64]", np.unique(np.concatenate([some[farthest], points[drawn]]), axis=0))
 
 
 def detector(model: VectorModel, usual: Usual, channels: int, width: int) -> OneClassSVM:

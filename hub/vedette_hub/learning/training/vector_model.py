@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vedette_hub.learning.datasets import Dataset
 from vedette_hub.learning.errors import TrainingRefusedError
 from vedette_hub.learning.training.golden import record
+from vedette_hub.learning.training.labels import with_labels
 from vedette_hub.learning.training.parity import Decision, prove
 from vedette_hub.learning.training.threshold import threshold
 from vedette_hub.learning.training.trained import Settings, Tell, Trained
@@ -19,10 +20,10 @@ from vedette_models.detectors.usual import Usual, VectorModel
 from vedette_models.detectors.vector_detector import VectorDetector
 from vedette_models.features import FEATURES
 
-FOLDS = 2
-"""Vectors are judged, for the boundary, by a model of the other half."""
+FOLDS = 4
+"""Vectors are judged, for the boundary, by a model of the other three quarters."""
 FOLD_WINDOWS = 8
-"""Windows in a stretch of time that goes to one half."""
+"""Windows in a stretch of time that goes to one fold."""
 
 
 class Fitted(NamedTuple):
@@ -67,7 +68,8 @@ def prepared(dataset: Dataset) -> Prepared:
 def train_with(fit: Fit, make: Make, dataset: Dataset, settings: Settings, tell: Tell) -> Trained:
     """Train on what is neither held out nor known to be anomalous.
 
-    The boundary follows from scores of vectors by a model that has not seen them, nor their neighbours in time.
+    The boundary follows from scores of vectors by a model that has not seen them, nor their neighbours in time; where a
+    share of the training vectors is asked for instead, from those by this model.
 
     Raises:
         TrainingRefusedError: nothing stands out against anything, or the export scores differently.
@@ -76,10 +78,13 @@ def train_with(fit: Fit, make: Make, dataset: Dataset, settings: Settings, tell:
     vectors, chosen, found = prepared(dataset)
     fitted = fit(chosen, settings, dataset.seed)
     tell(0.3, "drawing the boundary")
-    rows, scores = unseen(fit, dataset, chosen, settings)
-    limit = -threshold(dataset, settings, rows, scores)
     if settings.contamination is None:
-        limit = min(limit, fitted.strictest)
+        rows, scores = unseen(fit, dataset, chosen, settings)
+        limit = min(-threshold(dataset, settings, rows, scores), fitted.strictest)
+        limit = -with_labels(dataset, -limit, lambda some: -fitted.normality(vectors[some]), float(np.std(scores)))
+    else:
+        rows = np.arange(len(chosen))
+        limit = -threshold(dataset, settings, rows, -fitted.normality(chosen))
     tell(0.6, "exporting")
     model = fitted.exported(limit)
     usual = usual_of(dataset, model, chosen, found)
@@ -88,7 +93,7 @@ def train_with(fit: Fit, make: Make, dataset: Dataset, settings: Settings, tell:
     parity = prove(lambda some: fitted.normality(some) - limit, model.decision_function, vectors, dataset.seed)
     golden = record(dataset, detector, *usual_values(usual), full=dataset.width)
     tell(0.9, "evaluating")
-    figures = {**fitted.figures, "boundary": -limit, "calibrated_on": len(rows)}
+    figures = {**fitted.figures, "boundary": -limit, "offset": limit, "calibrated_on": len(rows)}
     return Trained(detector, golden, parity, detector.scale(vectors), figures)
 
 
@@ -97,16 +102,17 @@ def unseen(
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Anomaly scores of vectors by models that have not seen them: rows among those trained with, and their scores.
 
-    Stretches of time go to the two halves in turn. A vector that shares readings with the other half has no score.
+    Stretches of time go to the folds in turn. A vector that shares readings with the stretch
+    before its own has no score.
     """
     trained = np.flatnonzero(dataset.trained)
     position, series = dataset.vectors.position[trained], dataset.vectors.series[trained]
     number, place = np.divmod(position, FOLD_WINDOWS * dataset.width)
-    half = (number + series) % FOLDS
+    fold = (number + series) % FOLDS
     apart = (place >= dataset.width - 1) | (number == 0)
     scores = np.full(len(trained), np.nan)
     for one in range(FOLDS):
-        others, own = np.flatnonzero(half != one), np.flatnonzero((half == one) & apart)
+        others, own = np.flatnonzero(fold != one), np.flatnonzero((fold == one) & apart)
         if not len(others) or not len(own):
             continue
         scores[own] = -fit(chosen[others], settings, dataset.seed).normality(chosen[own])
