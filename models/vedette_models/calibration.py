@@ -200,7 +200,7 @@ class Calibration:
         lowest = next(i for i, then in enumerate(last) if self._is_far(then, time))
         arrays["episodes"][device, lowest:level] += 1
         shared = arrays["shared"][device, lowest:level]
-        fair = shared * WEEK < WEEK + FAIR_SHARE * self.budget * watched
+        fair = shared < 1.0 + FAIR_SHARE * self.budget * watched / WEEK
         shared += fair
         self._all[lowest:level] += fair
 
