@@ -31,7 +31,7 @@ from vedette_agent.reading.telemetry import Telemetry
 from vedette_agent.state_lock import StateLock
 from vedette_agent.trace import Trace
 from vedette_agent.update import answer
-from vedette_agent.update.samples import Budget, pack
+from vedette_agent.update.samples import Budget, pack_both
 from vedette_models import topics
 from vedette_models.messages import Activation, Report
 
@@ -282,7 +282,7 @@ class Agent:
         while True:
             await asyncio.sleep(self.config.samples.every)
             packed = [
-                pack(name, watch.profile.channel_names, watch.reservoir.take(), time.time(), budget.row_bytes)
+                pack_both(name, watch.profile.channel_names, watch.reservoir, time.time(), budget.row_bytes)
                 for name, watch in turn
                 if watch.reservoir is not None
             ]

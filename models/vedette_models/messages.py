@@ -129,6 +129,8 @@ class SampleBatch(msgspec.Struct, frozen=True):
     segments: tuple[Segment, ...]
     time: float
     """When they were gathered."""
+    suspect: bool = False
+    """Whether each segment has an anomaly or an open alert in it: normal only if somebody says so."""
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):

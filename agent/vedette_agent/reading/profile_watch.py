@@ -74,8 +74,9 @@ class ProfileWatch:
         raised = [row for row, event in zip(decided.rows, decided.events, strict=True) if _is_new_anomaly(event)]
         self.pipeline.thresholds.exposure.count(batch.device[raised])
         if self.reservoir is not None and len(batch):
-            striking = (verdicts.anomaly >= 1.0) | verdicts.impossible.any(axis=1)
-            self.reservoir.offer(batch, striking | decided.alerting, self.table.name)
+            suspect = (verdicts.anomaly >= 1.0) | decided.alerting
+            faulty: NDArray[np.bool_] = np.asarray(verdicts.impossible.any(axis=1))
+            self.reservoir.offer(batch, faulty, self.table.name, suspect)
         return Watched(verdicts, decided)
 
     @property

@@ -29,6 +29,8 @@ class StoredSegment:
     channels: tuple[str, ...]
     readings: bytes
     """(R, 1 + C) numbers, 8 bytes each, little-endian: time, then a value for each channel; NaN: not reported."""
+    suspect: bool = False
+    """Whether there is an anomaly or an open alert among them."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ def add_samples(connection: Connection, batches: Iterable[tuple[str, SampleBatch
                     "bytes": len(body) + _ROW_BYTES,
                     "received": now,
                     "body": body,
+                    "suspect": batch.suspect,
                 }
             )
     if rows:
@@ -76,7 +79,7 @@ def newest_segments(connection: Connection, profile: str) -> Iterator[StoredSegm
     query = select(samples).where(samples.c.profile == profile).order_by(samples.c.number.desc())
     for row in connection.execute(query.execution_options(yield_per=100)).mappings():
         channels = tuple(json.loads(row["channels"]))
-        yield StoredSegment(row["number"], row["gateway"], row["device"], channels, row["body"])
+        yield StoredSegment(row["number"], row["gateway"], row["device"], channels, row["body"], row["suspect"])
 
 
 def sample_totals(connection: Connection) -> list[SampleTotals]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sqlalchemy import Connection
 
+from vedette_hub.learning import hygiene
 from vedette_hub.learning.cleaning import Note, Series
 from vedette_hub.learning.datasets import Source
 from vedette_hub.learning.errors import TrainingRefusedError
@@ -63,4 +64,5 @@ def _series(segment: StoredSegment, channels: tuple[str, ...]) -> Series:
     table = np.frombuffer(segment.readings, "<f8").reshape(-1, 1 + len(segment.channels))
     columns = [1 + segment.channels.index(channel) for channel in channels]
     device = alerts.device_name(segment.gateway, segment.device)
-    return Series(device, table[:, 0].copy(), np.ascontiguousarray(table[:, columns]))
+    series = Series(device, table[:, 0].copy(), np.ascontiguousarray(table[:, columns]))
+    return hygiene.suspected(series) if segment.suspect else series
