@@ -87,10 +87,10 @@ def test_half_of_the_inputs_of_the_proof_lie_at_the_boundary() -> None:
         seen.append(pool)
         return pool[:, 0] - 1.0
 
-    parity.prove(decision, decision, np.random.default_rng(1).normal(size=(500, 6)), 1)
+    proved = parity.prove(decision, decision, np.random.default_rng(1).normal(size=(500, 6)), 1, 1.0)
     decided = np.abs(seen[-1][:, 0] - 1.0)
-    assert len(decided) == 4096
-    assert np.sort(decided)[2047] < 0.01 * np.ptp(seen[0][:, 0]) / 2 + 0.2
+    assert proved.inputs == len(decided) == 4096
+    assert proved.near == (decided <= 0.01).sum() >= 2048
 
 
 def test_a_channel_that_never_reports_is_dropped_said_and_harmless() -> None:

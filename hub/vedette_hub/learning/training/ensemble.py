@@ -72,7 +72,7 @@ def train(dataset: Dataset, settings: Settings, tell: Tell) -> Trained:
     def wanted(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         return combination.limit - combined([_surprise(part, vectors) for part in parts])
 
-    parity = prove(wanted, combination.decision_function, given.vectors, dataset.seed)
+    parity = prove(wanted, combination.decision_function, given.vectors, dataset.seed, combination.limit)
     golden = record(dataset, detector, *usual_values(usual), full=dataset.width)
     tell(0.9, "evaluating")
     figures = {

@@ -90,7 +90,7 @@ def train_with(fit: Fit, make: Make, dataset: Dataset, settings: Settings, tell:
     usual = usual_of(dataset, model, chosen, found)
     detector = make(model, usual, len(dataset.source.channels), dataset.width)
     tell(0.7, "proving that it scores like scikit-learn")
-    parity = prove(lambda some: fitted.normality(some) - limit, model.decision_function, vectors, dataset.seed)
+    parity = prove(lambda some: fitted.normality(some) - limit, model.decision_function, vectors, dataset.seed, limit)
     golden = record(dataset, detector, *usual_values(usual), full=dataset.width)
     tell(0.9, "evaluating")
     figures = {**fitted.figures, "boundary": -limit, "offset": limit, "calibrated_on": len(rows)}
