@@ -111,6 +111,9 @@ def test_the_output_has_a_line_per_reading_and_the_summary_last(config: Path) ->
     weeks = 3 * (summary["to"] - summary["from"]) / 604_800
     assert summary["alerts_per_device_week"] == pytest.approx(summary["alerts"] / weeks, abs=1e-3)
     assert len([line for line in result.stderr.split("\n") if "device-" in line]) == summary["alerts"]
+    assert summary["budget"]["target"] == 0.5
+    assert 0.0 < summary["budget"]["device_weeks"] <= weeks, "gaps are not watched"
+    assert "\nalert budget: " in result.stderr
 
 
 def test_out_takes_the_scores_and_stdout_keeps_the_summary(config: Path, tmp_path: Path) -> None:
