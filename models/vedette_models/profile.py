@@ -23,10 +23,11 @@ class Decisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The alert budget: false alerts per device and week, at most; each device's threshold follows from it."""
     threshold: float | None = None
     """Score from which a reading is anomalous, fixed for every device; None: by the alert budget."""
-    medium: float = 1.5
-    """Severity by score / threshold: `low` from 1, `medium`, `high` and `critical` from these on."""
-    high: float = 2.5
-    critical: float = 4.0
+    medium: float = 2.0
+    """Severity by score / threshold: `low` from 1, `medium`, `high` and `critical` from these on; what is twice as strong
+    is about half as frequent."""
+    high: float = 4.0
+    critical: float = 8.0
     hysteresis: float = 0.5
     """An open alert stays open while the score is at least this share of the threshold."""
     clear_after: int = 10
