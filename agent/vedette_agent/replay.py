@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from vedette_agent.reading.decoding.timestamps import seconds
+from vedette_agent.reading.health.listening import Listening
 from vedette_agent.reading.profile_watch import ProfileWatch
 from vedette_models.messages import Alert, AlertRate
 from vedette_models.readings import ReadingBatch
@@ -124,6 +126,8 @@ class Replay:
         self.layout = find_layout(config, header, profile, time_column, device_column)
         self._watch = ProfileWatch(self.layout.profile, config.gateway.id, "replay", config.limits.max_devices)
         self.summary = Summary(self.layout.profile.name)
+        self._listening = Listening()
+        self._newest = -math.inf
         self.events: list[Alert] = []
         """Of the batch whose readings are being returned."""
 
@@ -142,16 +146,23 @@ class Replay:
         kept, batch, names = self._read(lines)
         if not kept:
             return
-        watched = self._watch.process(batch)
-        self.events = watched.decided.events
+        heard = np.array([self._listening.heard(self._newer(float(time))) for time in batch.time])
+        watched = self._watch.process(batch, heard)
+        missed = self._watch.tick(self._listening.clock, self._newest)
+        self.events = watched.decided.events + missed.events
         raised = {
             row for row, event in zip(watched.decided.rows, watched.decided.events, strict=True) if event.revision == 1
         }
-        self._count(batch, names, watched.decided.suppressed)
+        self._count(batch, names, watched.decided.suppressed + missed.suppressed)
         self.summary.rate = self._watch.alert_rate
-        strength = np.maximum(watched.verdicts.anomaly, watched.verdicts.impossible.any(axis=1))
+        strength = np.maximum(watched.verdicts.anomaly, watched.verdicts.faults.readings_withheld(len(batch)))
         for row, (time, device) in enumerate(zip(kept, names, strict=True)):
             yield ReplayedReading(time, device, float(strength[row]), row in raised)
+
+    def _newer(self, time: float) -> float:
+        """The newest time of any device by now: the clock of a file."""
+        self._newest = max(self._newest, time)
+        return self._newest
 
     def _count(self, batch: ReadingBatch, names: Sequence[str], suppressed: int) -> None:
         summary = self.summary

@@ -83,7 +83,8 @@ def test_replay_gives_the_scores_and_alerts_of_the_live_stages(loaded: Config) -
     for start in range(0, 900, 37):
         watched = watch.process(live.take(slice(start, start + 37)))
         events += watched.decided.events
-        scores.append(np.maximum(watched.verdicts.anomaly, watched.verdicts.impossible.any(axis=1)))
+        said = watched.verdicts
+        scores.append(np.maximum(said.anomaly, said.faults.readings_withheld(len(said.batch))))
     replay = Replay(loaded, io.StringIO(csv_of(batch)))
     replayed, seen = [], []
     said = None

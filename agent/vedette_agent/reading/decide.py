@@ -2,7 +2,8 @@
 
 An alert opens with the first reading at or above the threshold, rises in severity as the score does, and clears after
 `clear_after` quiet readings in a row. Cooldown and rate limit hold back what would open next; what was held back is
-counted.
+counted. Faults of sensors and devices are alerts of their own kinds, by their own rules (`health.faults`): they have a
+cooldown and no rate limit, and do not count against the alert budget.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ import msgspec
 import numpy as np
 
 from vedette_agent.reading import reason
+from vedette_agent.reading.health.faults import CLOCK, RULES, SILENT, Faults, Found
+from vedette_agent.reading.pipeline import Verdicts
 from vedette_models.messages import SEVERITIES, Alert, ChannelReason, Severity
+from vedette_models.readings import Quality, ReadingBatch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,12 +27,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vedette_agent.reading.devices import DeviceTable
-    from vedette_agent.reading.pipeline import Verdicts
+    from vedette_agent.reading.health.faults import Transient
+    from vedette_agent.reading.health.silent import Missed
     from vedette_models.profile import Decisions, Profile
 
-ANOMALY, IMPOSSIBLE = "anomaly", "impossible"
-KINDS = (ANOMALY, IMPOSSIBLE)
-IMPOSSIBLE_SEVERITY: Severity = "medium"
+ANOMALY = "anomaly"
+KINDS = (ANOMALY, *RULES)
 DAY = 86_400.0
 WEEK = 7 * DAY
 DEARER, DEAREST = 1.5, 3.0
@@ -128,8 +132,7 @@ class Decider:
         """What the readings of a batch raise, escalate and clear."""
         batch = verdicts.batch
         self._make_room()
-        impossible: NDArray[np.bool_] = np.asarray(verdicts.impossible.any(axis=1))
-        striking = (verdicts.anomaly >= 1.0) | impossible
+        striking = (verdicts.anomaly >= 1.0) | verdicts.faults.at_fault(len(batch))
         events: list[Alert] = []
         rows: list[int] = []
         changes: dict[tuple[int, str], None] = {}
@@ -140,18 +143,69 @@ class Decider:
             look[batch.device[striking]] = True
             for row in np.flatnonzero(look[batch.device]):
                 device, time = int(batch.device[row]), float(batch.time[row])
-                for kind, strength in ((ANOMALY, float(verdicts.anomaly[row])), (IMPOSSIBLE, float(impossible[row]))):
+                for kind in KINDS:
+                    strength = _strength(kind, int(row), verdicts)
+                    if strength == 0.0 and (device, kind) not in self._states:
+                        continue
                     signal = Signal(int(row), device, time, strength)
                     event, held = self._step(kind, signal, verdicts)
                     suppressed += held
-                    if event is not None:
-                        events.append(event)
+                    caused = [event] if event is not None else []
+                    if kind == SILENT:
+                        caused += self._heard(signal)
+                    for one in caused:
+                        events.append(one)
                         rows.append(int(row))
                         changes[device, kind] = None
+                for transient in verdicts.faults.transients.get(int(row), ()):
+                    if (event := self._explained(device, time, transient)) is not None:
+                        events.append(event)
+                        rows.append(int(row))
+                        changes[device, ANOMALY] = None
                 before = self._open[device]
                 self._watch(device)
                 alerting[row] = before or self._open[device]
         return Decided(events, rows, [self._change(*key) for key in changes], suppressed, alerting)
+
+    def miss(self, missed: Sequence[Missed], now: float) -> Decided:
+        """Alert devices that are silent at `now`, unless they are alerted already."""
+        if not missed:
+            return Decided([], [], [], 0)
+        self._make_room()
+        count, channels = len(missed), len(self.profile.channels)
+        silent = Found(SILENT, np.ones(count, np.bool_), lambda row: missed[row].explain())
+        batch = ReadingBatch.of(
+            [one.device for one in missed],
+            np.full(count, now),
+            np.full((count, channels), np.nan),
+            np.full(count, int(Quality.ARRIVAL_TIME), np.uint8),
+        )
+        verdicts = Verdicts(batch, np.zeros(count), Faults((silent,)), ())
+        events, rows, changes, suppressed = [], [], [], 0
+        for row, one in enumerate(missed):
+            event, held = self._step(SILENT, Signal(row, one.device, now, 1.0), verdicts)
+            suppressed += held
+            self._watch(one.device)
+            if event is not None:
+                events.append(event)
+                rows.append(row)
+                changes.append(self._change(one.device, SILENT))
+        return Decided(events, rows, changes, suppressed)
+
+    def _heard(self, signal: Signal) -> list[Alert]:
+        """A device that was silent is heard again: whatever was said of it is over."""
+        state = self._states.get((signal.device, SILENT))
+        if state is None:
+            return []
+        state.holding = False
+        return [] if state.alert is None else [self._clear(state, state.alert, signal.time, "heard again")]
+
+    def _explained(self, device: int, time: float, transient: Transient) -> Alert | None:
+        """Clear the anomaly that a transient opened before it was recognised as one."""
+        state = self._states.get((device, ANOMALY))
+        if state is None or state.alert is None or state.alert.opened < transient.began:
+            return None
+        return self._clear(state, state.alert, time, "sensor fault") if state.channel == transient.column else None
 
     def _step(self, kind: str, signal: Signal, verdicts: Verdicts) -> tuple[Alert | None, int]:
         """Advance one alert by one reading: (event, 1 if an alert was held back)."""
@@ -168,9 +222,9 @@ class Decider:
             return None, 0
         severity = self._severity(kind, signal.strength)
         if (
-            self._cooling(state, severity, signal.time)
+            self._cooling(state, kind, severity, signal.time)
             or (kind == ANOMALY and not self._is_worth_it(state, signal, verdicts))
-            or not self._take_token(state, signal.time)
+            or (kind == ANOMALY and not self._take_token(state, signal.time))
         ):
             newly = not state.holding
             if newly:
@@ -186,7 +240,7 @@ class Decider:
             state.quiet = 0
         elif self._reports(state, kind, signal, verdicts):
             state.quiet += 1
-            state.holding = state.quiet < self.profile.decisions.clear_after
+            state.holding = state.quiet < self._clear_after(kind)
 
     def _raise(self, state: AlertState, kind: str, severity: Severity, signal: Signal, verdicts: Verdicts) -> Alert:
         device = self.table.name(signal.device)
@@ -221,10 +275,11 @@ class Decider:
         """An open alert: quiet, louder, or over."""
         rules = self.profile.decisions
         if signal.strength < rules.hysteresis:
-            if _is_late(signal.time, alert.time) or not self._reports(state, kind, signal, verdicts):
+            late = kind not in (CLOCK, SILENT) and _is_late(signal.time, alert.time)
+            if late or kind == SILENT or not self._reports(state, kind, signal, verdicts):
                 return None
             state.quiet += 1
-            if state.quiet < rules.clear_after:
+            if state.quiet < self._clear_after(kind):
                 return None
             return self._clear(state, alert, signal.time, "quiet")
         state.quiet = 0
@@ -259,51 +314,42 @@ class Decider:
         self, kind: str, signal: Signal, verdicts: Verdicts
     ) -> tuple[str, str, tuple[ChannelReason, ...], int]:
         """(detector, sentence, reasons, column of the main channel)."""
-        if kind == IMPOSSIBLE:
-            columns = np.flatnonzero(verdicts.impossible[signal.row])
-            reasons = tuple(self._out_of_range(int(c), verdicts, signal.row, len(columns)) for c in columns)
-            first = int(columns[0])
-            sentence = reason.impossible(self.profile.channels[first], float(verdicts.batch.values[signal.row, first]))
-            return "sensor_health", sentence, reasons, first
+        if kind != ANOMALY:
+            return "sensor_health", *verdicts.faults.explain(kind, signal.row)
         detector, reasons = verdicts.reasons(signal.row, self.profile)
         main = self.profile.channel_names.index(reasons[0].channel) if reasons else -1
         return detector, reason.anomaly(reasons), reasons, main
-
-    def _out_of_range(self, column: int, verdicts: Verdicts, row: int, count: int) -> ChannelReason:
-        channel = self.profile.channels[column]
-        value = float(verdicts.batch.values[row, column])
-        return ChannelReason(
-            channel.name,
-            value,
-            min(value, 0.0) if channel.low is None else channel.low,
-            max(value, 0.0) if channel.high is None else channel.high,
-            round(1.0 / count, 4),
-            unit=channel.unit,
-        )
 
     def _reports(self, state: AlertState, kind: str, signal: Signal, verdicts: Verdicts) -> bool:
         """Whether the reading says anything about the channel concerned: no data, or none to believe, is not quiet."""
         if state.channel < 0:
             return True
-        if kind == ANOMALY and verdicts.impossible[signal.row, state.channel]:
+        withheld = verdicts.faults.withheld
+        if kind == ANOMALY and withheld is not None and withheld[signal.row, state.channel]:
             return False
         return not np.isnan(verdicts.batch.values[signal.row, state.channel])
 
     def _severity(self, kind: str, strength: float) -> Severity:
         rules = self.profile.decisions
-        if kind == IMPOSSIBLE:
-            return IMPOSSIBLE_SEVERITY
+        if kind != ANOMALY:
+            return RULES[kind].severity
         if strength >= rules.critical:
             return "critical"
         if strength >= rules.high:
             return "high"
         return "medium" if strength >= rules.medium else "low"
 
-    def _cooling(self, state: AlertState, severity: Severity, time: float) -> bool:
+    def _clear_after(self, kind: str) -> int:
+        """Readings without the condition that end it."""
+        own = None if kind == ANOMALY else RULES[kind].clear_after
+        return self.profile.decisions.clear_after if own is None else own
+
+    def _cooling(self, state: AlertState, kind: str, severity: Severity, time: float) -> bool:
         """Within the cooldown or late, unless this is worse than the last one; a clock that was set back ends it."""
         if state.cleared is None or SEVERITIES.index(severity) > state.cleared_severity:
             return False
-        return _is_late(time, state.cleared) or 0.0 <= time - state.cleared < self.profile.decisions.cooldown
+        cooldown = self.profile.decisions.cooldown if kind == ANOMALY else self.profile.health.cooldown
+        return _is_late(time, state.cleared) or 0.0 <= time - state.cleared < cooldown
 
     def _is_worth_it(self, state: AlertState, signal: Signal, verdicts: Verdicts) -> bool:
         """Whether it is strong enough after the alerts that were raised lately: each makes the next dearer for a time.
@@ -406,6 +452,13 @@ class Decider:
             grown = np.zeros(max(self.table.rows, 2 * len(self._open), 16), np.bool_)
             grown[: len(self._open)] = self._open
             self._open = grown
+
+
+def _strength(kind: str, row: int, verdicts: Verdicts) -> float:
+    """Of one kind at one reading; faults are there or not."""
+    if kind == ANOMALY:
+        return float(verdicts.anomaly[row])
+    return max((1.0 for found in verdicts.faults.found if found.kind == kind and found.rows[row]), default=0.0)
 
 
 def _is_late(time: float, newest: float) -> bool:

@@ -1,6 +1,6 @@
 """Pipeline: a batch of readings of one profile → verdicts, columnar and pure.
 
-Sensor health comes before learning: what a sensor cannot have measured is neither scored nor learnt.
+Sensor health comes before learning: what it withholds is neither scored nor learnt.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vedette_agent.reading import sensor_health
+from vedette_agent.reading.health.faults import Faults
 from vedette_agent.reading.thresholds import Thresholds
 from vedette_models.detectors.base import Finding
 from vedette_models.messages import ChannelReason
@@ -41,11 +41,11 @@ class Verdicts(NamedTuple):
     """What the pipeline says of a batch of N readings with C channels; 1 and more is anomalous, or a fault."""
 
     batch: ReadingBatch
-    """As received, impossible values included."""
+    """As received, faulty values included."""
     anomaly: NDArray[np.float64]
     """(N,) the largest score of any detector, divided by its threshold."""
-    impossible: NDArray[np.bool_]
-    """(N, C) values that the sensor cannot have measured."""
+    faults: Faults
+    """What is wrong with sensors and devices."""
     scored: tuple[Scored, ...]
     watched: NDArray[np.int64] | None = None
     """(N,) milliseconds for which each reading's device had been watched by then; None: for ever."""
@@ -88,14 +88,15 @@ class Pipeline:
         self.detectors = running if model is None else (*running, model)
         self.thresholds = Thresholds(profile.decisions) if thresholds is None else thresholds
         self.thresholds.use(running, model)
-        self._low = np.array([-np.inf if c.low is None else c.low for c in profile.channels])
-        self._high = np.array([np.inf if c.high is None else c.high for c in profile.channels])
 
-    def judge(self, batch: ReadingBatch, devices: int) -> Verdicts:
-        """Score every reading against what came before it, then learn it; `devices`: rows the device table has."""
+    def judge(self, batch: ReadingBatch, devices: int, faults: Faults | None = None) -> Verdicts:
+        """Score every reading against what came before it, then learn it, but for what `faults` withhold.
+
+        `devices`: rows the device table has.
+        """
         self.make_room(devices)
-        impossible = sensor_health.impossible(batch, self._low, self._high)
-        credible = sensor_health.without(batch, impossible)
+        faults = Faults() if faults is None else faults
+        credible = faults.credible(batch)
         watched = self.thresholds.watch(batch)
         scored = tuple(
             Scored(d.name, self.thresholds.strength(d, batch.device, scores.total, watched), scores)
@@ -104,7 +105,7 @@ class Pipeline:
         anomaly = np.zeros(len(batch))
         for said in scored:
             np.maximum(anomaly, said.strength, out=anomaly)
-        return Verdicts(batch, anomaly, impossible, scored, watched.device)
+        return Verdicts(batch, anomaly, faults, scored, watched.device)
 
     def make_room(self, devices: int) -> None:
         """Grow by a sixteenth: copied seldom enough, and little memory waits for devices that never come."""

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from vedette_agent.reading.checkpoint import Checkpoint, CheckpointError
-from vedette_agent.reading.decide import ANOMALY, Decided, Decider
+from vedette_agent.reading.decide import ANOMALY, Decided, Decider, StateChange
 from vedette_agent.reading.devices import DeviceTable
+from vedette_agent.reading.health.faults import SILENT
+from vedette_agent.reading.health.sensor_health import NAME as HEALTH
+from vedette_agent.reading.health.sensor_health import SensorHealth
 from vedette_agent.reading.pipeline import Pipeline, Verdicts
 from vedette_models.detectors.base import StateError
 from vedette_models.detectors.mahalanobis import FEWEST, Mahalanobis
@@ -60,24 +63,43 @@ class ProfileWatch:
         """State of a model in the checkpoint we resumed from, for when it is used, before any reading."""
         self.table = DeviceTable(max_devices)
         self.pipeline = self._new_pipeline()
+        self.health = SensorHealth(profile)
         self.decider = Decider(profile, gateway, epoch, self.table)
 
     def _new_pipeline(self) -> Pipeline:
         return Pipeline(self.profile, own_detectors(len(self.profile.channels)))
 
-    def process(self, batch: ReadingBatch) -> Watched:
-        """Judge a batch whose device rows come from `table`, and decide what it raises and clears."""
+    def process(self, batch: ReadingBatch, heard: NDArray[np.float64] | None = None) -> Watched:
+        """Judge a batch whose device rows come from `table`, and decide what it raises and clears.
+
+        `heard` (N,): seconds of listening at each arrival (`health.listening`); without it no device is ever silent.
+        """
         if len(batch):
             self._resumable = {}  # windows with a gap in them are no windows
-        verdicts = self.pipeline.judge(batch, self.table.rows)
+        batch, faults = self.health.examine(batch, self.table, heard)
+        verdicts = self.pipeline.judge(batch, self.table.rows, faults)
         decided = self.decider.decide(verdicts)
         raised = [row for row, event in zip(decided.rows, decided.events, strict=True) if _is_new_anomaly(event)]
         self.pipeline.thresholds.exposure.count(batch.device[raised])
         if self.reservoir is not None and len(batch):
             suspect = (verdicts.anomaly >= 1.0) | decided.alerting
-            faulty: NDArray[np.bool_] = np.asarray(verdicts.impossible.any(axis=1))
-            self.reservoir.offer(batch, faulty, self.table.name, suspect)
+            self.reservoir.offer(batch, faults.at_fault(len(batch)), self.table.name, suspect)
         return Watched(verdicts, decided)
+
+    def tick(self, clock: float, now: float) -> Decided:
+        """Alert devices that are silent at `clock` seconds of listening; `now`: the time to say, since 1970."""
+        self.health.make_room(self.table.rows)
+        return self.decider.miss(self.health.tick(clock), now)
+
+    def resume(self, states: Sequence[StateChange]) -> list[StateChange]:
+        """Take over committed alerts; returns those there is no room for. A silent device still is."""
+        left = self.decider.restore(states)
+        self.health.make_room(self.table.rows)
+        for alert in self.decider.open_alerts:
+            row = self.table.find(alert.device)
+            if alert.kind == SILENT and row is not None:
+                self.health.mark_silent(row)
+        return left
 
     @property
     def alert_rate(self) -> AlertRate:
@@ -139,6 +161,7 @@ class ProfileWatch:
             return None
         self._resumable = {}  # its row may be another device's when a model comes
         self.pipeline.forget(row)
+        self.health.forget(row)
         if self.reservoir is not None:
             self.reservoir.forget(row, device)
         return self.decider.forget(device, row, time)
@@ -149,6 +172,7 @@ class ProfileWatch:
         rows = self.table.rows
         states = {d.name: {name: array[:rows] for name, array in d.state().items()} for d in self.pipeline.detectors}
         states |= self.pipeline.thresholds.state(rows)
+        states[HEALTH] = self.health.state(rows)
         return Checkpoint(now, self.profile.channel_names, tuple(self.table.names()), states)
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -170,7 +194,9 @@ class ProfileWatch:
             )
         pipeline = self._new_pipeline()
         pipeline.make_room(len(names))
+        health = SensorHealth(self.profile)
         try:
+            health.restore(checkpoint.detectors.get(HEALTH, {}), len(names))
             for detector in pipeline.detectors:
                 # a detector that is new since then starts from nothing
                 if detector.name in checkpoint.detectors:
@@ -179,8 +205,8 @@ class ProfileWatch:
         except StateError as error:
             raise CheckpointError(f"profile {self.profile.name!r}: {error}: learning anew") from error
         self.table = DeviceTable.of(self.table.limit, list(names))
-        self.pipeline = pipeline
-        own = {detector.name for detector in pipeline.detectors} | pipeline.thresholds.parts.keys()
+        self.pipeline, self.health = pipeline, health
+        own = {HEALTH, *(detector.name for detector in pipeline.detectors), *pipeline.thresholds.parts}
         self._resumable = {name: state for name, state in checkpoint.detectors.items() if name not in own}
         self.decider = Decider(self.profile, self._gateway, self._epoch, self.table)
 

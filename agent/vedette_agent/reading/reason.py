@@ -95,3 +95,31 @@ def jump(channel: Channel, level: float, departure: float, usual: float, reading
     there, here = number(level + departure, resolution), number(level, resolution)
     lasted = "one reading" if readings == 1 else f"{readings} readings"
     return f"{channel.name} jumped to {there}{unit} for {lasted} and came back to {here}; check plug and cable"
+
+
+def span(seconds: float) -> str:
+    """A length of time as people say it.
+
+    >>> span(42.0), span(150.0), span(5400.0), span(200000.0)
+    ('42 s', '2.5 min', '1.5 h', '2.3 days')
+    """
+    for unit, length in (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
+        if seconds >= 1.5 * length or (unit != "days" and seconds >= length):
+            return f"{seconds / length:.2g} {unit}" if seconds < 10 * length else f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def silent(quiet: float, typical: float) -> str:
+    """For example `no reading for 2.5 h, usually one every 15 min; check power, battery and connection`."""
+    usually = f", usually one every {span(typical)}" if typical > 0.0 else ""
+    heard = f"no reading for {span(quiet)}" if quiet > 0.0 else "still no reading"
+    return f"{heard}{usually}; check power, battery and connection"
+
+
+def clock(state: str, amount: float) -> str:
+    """For example `its clock is 2 min behind; set it, or check its time source`."""
+    if state == "backwards":
+        return "its time runs backwards; check its clock, and whether it sends old readings in reverse"
+    if state == "zone":
+        return f"its clock is {span(amount)} behind, whole hours: does it send local time as UTC?"
+    return f"its clock is {span(amount)} {state}; set it, or check its time source"

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from tests.agent.verdicts import NAN, Watched, verdicts
-from vedette_agent.reading.decide import ANOMALY, DAY, IMPOSSIBLE, LATE, AlertState, StateChange
+from vedette_agent.reading.decide import ANOMALY, DAY, LATE, AlertState, StateChange
+from vedette_agent.reading.health.faults import IMPOSSIBLE
 from vedette_models.messages import Alert
 from vedette_models.profile import Decisions
 
@@ -18,7 +19,7 @@ def summary(events: list[Alert]) -> list[tuple[int, str, str]]:
 
 @pytest.mark.parametrize(
     ("strength", "severity"),
-    [(1.0, "low"), (1.49, "low"), (1.5, "medium"), (2.49, "medium"), (2.5, "high"), (3.99, "high"), (4.0, "critical")],
+    [(1.0, "low"), (1.99, "low"), (2.0, "medium"), (3.99, "medium"), (4.0, "high"), (7.99, "high"), (8.0, "critical")],
 )
 def test_severity_follows_score_over_threshold(strength: float, severity: str) -> None:
     assert summary(Watched().see(T0, strength)) == [(1, "active", severity)]
@@ -41,7 +42,12 @@ def test_an_alert_says_who_when_and_why() -> None:
 def test_only_a_higher_severity_is_a_new_revision() -> None:
     watched = Watched()
     events = [e for strength in (1.1, 1.3, 2.0, 1.2, 2.2, 5.0, 9.0) for e in watched.see(T0, strength)]
-    assert summary(events) == [(1, "active", "low"), (2, "active", "medium"), (3, "active", "critical")]
+    assert summary(events) == [
+        (1, "active", "low"),
+        (2, "active", "medium"),
+        (3, "active", "high"),
+        (4, "active", "critical"),
+    ]
     assert len({event.id for event in events}) == 1
     assert {event.opened for event in events} == {T0}
 
@@ -101,7 +107,7 @@ def test_the_cooldown_holds_back_the_same_and_lower_severities() -> None:
 def test_a_worse_severity_passes_the_cooldown() -> None:
     watched = Watched()
     watched.alert_and_clear(T0, 2.0)
-    (alert, _) = watched.alert_and_clear(T0 + 10, 3.0)
+    (alert, _) = watched.alert_and_clear(T0 + 10, 5.0)
     assert (alert.revision, alert.severity) == (1, "high")
 
 
@@ -328,7 +334,7 @@ def test_a_reading_that_comes_again_after_its_alert_has_ended_opens_no_other() -
     watched.see(T0, 2.0)
     watched.quiet(T0 + 100, 2)
     assert watched.see(T0 + 1, 2.0) == []
-    assert summary(watched.see(T0 + 2, 3.0)) == [(1, "active", "high")]  # worse than anything that was said
+    assert summary(watched.see(T0 + 2, 5.0)) == [(1, "active", "high")]  # worse than anything that was said
 
 
 def test_a_late_quiet_reading_does_not_end_an_alert() -> None:
