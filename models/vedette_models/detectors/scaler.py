@@ -43,13 +43,13 @@ class Scaler(NamedTuple):
         [1.187, 0.0]
         """
         low, centre, high = np.percentile(vectors, _RANGE, axis=0)
-        constant = _SMALLEST_SPREAD * np.abs(vectors).max(axis=0)
         spread = (high - low) / _NORMAL_RANGE
         largest = np.maximum(np.abs(vectors - centre).max(axis=0), 1.0 / _LARGEST_WEIGHT)
         # Scaled before they are squared, or what is huge would overflow.
         deviation = largest * np.sqrt((((vectors - centre) / largest) ** 2).mean(axis=0))
-        spread = np.where(spread > constant, spread, deviation)
-        varies = (spread > constant) & (spread > 1.0 / _LARGEST_WEIGHT)
+        size = np.maximum(np.abs(low), np.abs(high))
+        spread = np.where(spread > _SMALLEST_SPREAD * size, spread, deviation)
+        varies = (spread > _SMALLEST_SPREAD * size) & (spread > 1.0 / _LARGEST_WEIGHT)
         return cls(centre, np.divide(1.0, spread, out=np.zeros(len(spread)), where=varies))
 
     @classmethod
