@@ -11,7 +11,7 @@ from vedette_models.detectors.mahalanobis_start import Start
 def normal_start(channels: int, readings: int = 1_000, reach: float = 1.2) -> Start:
     """Channels that do not depend on each other: noise around 0, 1013.25, 2026.5 …"""
     one = np.ones(channels)
-    return Start(1013.25 * np.arange(channels), 0.45 * one, one, np.eye(channels), readings, reach)
+    return Start(1013.25 * np.arange(channels), 0.45 * one, one, 0.1 * one, np.eye(channels), readings, reach)
 
 
 def mahalanobis(channels: int, devices: int) -> Mahalanobis:

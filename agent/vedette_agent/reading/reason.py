@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 VALUE = "value"
 """What an aspect begins with that is the reading itself."""
+WORTH_NAMING = 0.05
+"""Share of the score from which a channel is named beside the first."""
 
 
 def number(value: float, resolution: float) -> str:
@@ -39,15 +41,17 @@ def anomaly(reasons: Sequence[ChannelReason]) -> str:
     first = reasons[0]
     value, usual = _beside(first.value, first.low, first.high)
     unit = f" {first.unit}" if first.unit else ""
-    if first.aspect.startswith(VALUE):
-        condition = first.aspect.removeprefix(VALUE)  # "", or for example " at this hour of the week"
-        sentence = f"{first.channel} {value}{unit}, usually {usual}{condition}"
+    looked_at, _, condition = first.aspect.partition(", ")
+    if looked_at.startswith(VALUE):  # and then perhaps, for example, " at this hour of the week"
+        sentence = f"{first.channel} {value}{unit}, usually {usual}{looked_at.removeprefix(VALUE)}"
     else:
-        sentence = f"{first.channel}: {first.aspect} {value}{unit}, usually {usual}"
-    if len(reasons) > 1:
-        others = ", ".join(r.channel for r in reasons[1:3])
-        more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
-        sentence += f"; {100.0 * first.share:.0f} % of the score, with {others}{more}"
+        sentence = f"{first.channel}: {looked_at} {value}{unit}, usually {usual}"
+    sentence += f" {condition}" if condition else ""
+    others = [r for r in reasons[1:] if r.share >= WORTH_NAMING]
+    if others:
+        more = f" and {len(others) - 2} more" if len(others) > 2 else ""
+        named = ", ".join(r.channel for r in others[:2])
+        sentence += f"; {100.0 * first.share:.0f} % of the score, with {named}{more}"
     return sentence
 
 

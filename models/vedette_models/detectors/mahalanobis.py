@@ -281,14 +281,14 @@ class Mahalanobis:
             return progress
         count = float(min(start.readings, SHORTEST_REGIME))
         covariance = start.correlation * start.scale[:, None] * start.scale
-        self._own.seed(device, count, start.location, start.scatter**2, covariance)
+        self._own.seed(device, count, start.location, start.scatter**2, start.wander, covariance)
         used = start.scale > 0.0
         inverse_scale = np.where(used, 1.0 / np.where(used, start.scale, 1.0), 0.0)
         left_out = np.where(used, LeftOut.JUDGED, LeftOut.BY_HUB).astype(np.uint8)
         self._baseline.put(device, Baseline(start.location, inverse_scale, start.precision, left_out))
         progress[:, READINGS], progress[:, NEXT_FIT] = count, np.floor(GROWTH * count)
         progress[:, TRUST] = TRUSTED
-        progress[:, REACH] = max(1.0, start.reach * float(mahalanobis_progress.weight(np.array([count]))[0]))
+        progress[:, REACH] = start.reach
         return progress
 
     def _judge(

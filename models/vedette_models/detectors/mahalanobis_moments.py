@@ -119,12 +119,17 @@ class Moments:
         count: float,
         mean: NDArray[np.float64],
         scatter: NDArray[np.float64],
+        wander: NDArray[np.float64],
         covariance: NDArray[np.float64],
     ) -> None:
-        """Begin with what is known from elsewhere, (C,) and (C, C), as if learnt from so many readings."""
+        """Begin with what is known from elsewhere, (C,) and (C, C), as if learnt from so many readings.
+
+        `wander` is the standard deviation of the means of the blocks, which are taken for a trend.
+        """
         self.count[devices] = count
         self.mean[devices], self.scatter[devices], self.covariance[devices] = mean, scatter, covariance
-        self.blocks[devices] = mean[:, None]
+        trend = np.arange(BLOCKS) - (BLOCKS - 1) / 2
+        self.blocks[devices] = mean[:, None] + wander[:, None] * (trend / trend.std())
 
     def clear(self, devices: NDArray[np.intp]) -> None:
         """Know nothing of these devices."""

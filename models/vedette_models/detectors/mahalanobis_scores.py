@@ -16,6 +16,7 @@ SIGMAS = 3.0
 VALUE = "value"
 MEAN = "mean of the last few readings"
 OTHERS = "mean of the last few readings, by what the other channels show"
+"""After the comma stands what the usual range holds for."""
 
 
 class Explained(NamedTuple):

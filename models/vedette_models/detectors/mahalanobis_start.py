@@ -27,12 +27,14 @@ class Start(NamedTuple):
     """(C,) their standard deviation; 0 for a channel that is left out on every device, for good."""
     scatter: NDArray[np.float64]
     """(C,) standard deviation of the readings themselves."""
+    wander: NDArray[np.float64]
+    """(C,) standard deviation of the means of stretches of a device's past: how far it drifts."""
     correlation: NDArray[np.float64]
     """(C, C) shrunk correlations of smoothed readings; channels that are left out stand alone."""
     readings: int
     """Readings that it is made of."""
     reach: float
-    """Smoothed T² per channel at which a device that begins with it is anomalous."""
+    """The largest smoothed T² per channel that normal time has shown, or may show for the alert budget."""
 
     @classmethod
     def of(cls, learnt: Learnt, channels: int) -> Start:
@@ -47,25 +49,26 @@ class Start(NamedTuple):
                 Rejection.OTHER_FEATURES, f"it has no windows, and at most {MAX_CHANNELS} channels, not {channels}"
             )
         check_names("parameters", ("readings", "reach"), learnt.parameters)
-        check_names("arrays", ("location", "scale", "scatter", "correlation"), learnt.arrays)
+        check_names("arrays", ("location", "scale", "scatter", "wander", "correlation"), learnt.arrays)
         readings, reach = learnt.parameters["readings"], learnt.parameters["reach"]
         if type(readings) is not int or not 1 <= readings <= 2**53 or not 1.0 <= reach <= 1e9:
             raise ArtifactRejected(Rejection.WRONG_FIELD, f"{readings} readings and reach {reach}: no baseline")
-        location, scale, scatter = (
+        location, scale, scatter, wander = (
             vector(name, learnt.arrays[name], "f", channels).astype(np.float64)
-            for name in ("location", "scale", "scatter")
+            for name in ("location", "scale", "scatter", "wander")
         )
         square = learnt.arrays["correlation"]
         if square.shape != (channels, channels):
             raise ArtifactRejected(Rejection.SHAPES_DISAGREE, f'"correlation" is {square.shape}')
         correlation = vector("correlation", square.reshape(-1), "f").astype(np.float64).reshape(channels, channels)
-        if max(float(np.abs(part).max()) for part in (location, scale, scatter)) > _LARGEST:
+        if max(float(np.abs(part).max()) for part in (location, scale, scatter, wander)) > _LARGEST:
             raise ArtifactRejected(Rejection.WRONG_FIELD, "numbers too large to be squared")
         used = scale > 0.0
         alone = correlation[~used] == np.eye(channels)[~used]
         if (
             (scale < 0.0).any()
             or (scatter < 0.0).any()
+            or (wander < 0.0).any()
             or (scale[used] < 1 / _LARGEST).any()
             or not alone.all()
             or not np.array_equal(correlation, correlation.T)
@@ -73,7 +76,7 @@ class Start(NamedTuple):
             or not np.linalg.eigvalsh(correlation)[0] >= _LEAST_EIGENVALUE
         ):
             raise ArtifactRejected(Rejection.BROKEN_STRUCTURE, "no correlations and scales of a baseline")
-        return cls(location, scale, scatter, correlation, readings, float(reach))
+        return cls(location, scale, scatter, wander, correlation, readings, float(reach))
 
     @property
     def learnt(self) -> Learnt:
@@ -86,6 +89,7 @@ class Start(NamedTuple):
                 "location": self.location,
                 "scale": self.scale,
                 "scatter": self.scatter,
+                "wander": self.wander,
                 "correlation": self.correlation,
             },
         )

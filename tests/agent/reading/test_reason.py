@@ -69,3 +69,15 @@ def test_one_open_end_is_said_as_such() -> None:
 
 def test_without_reasons_there_is_still_a_sentence() -> None:
     assert reason.anomaly([]) == "unusual readings"
+
+
+def test_what_a_range_holds_for_is_said_behind_it() -> None:
+    aspect = "mean of the last few readings, by what the other channels show"
+    one = ChannelReason("flow", 4.2, 1.0, 2.0, 1.0, aspect=aspect, unit="l/s")
+    said = "flow: mean of the last few readings 4.2 l/s, usually 1–2 by what the other channels show"
+    assert reason.anomaly([one]) == said
+
+
+def test_channels_that_hardly_count_are_not_named() -> None:
+    reasons = [ChannelReason(name, 4.0, 1.0, 2.0, share) for name, share in (("a", 0.96), ("b", 0.03), ("c", 0.01))]
+    assert reason.anomaly(reasons) == "a 4, usually 1–2"

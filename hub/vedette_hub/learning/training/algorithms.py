@@ -29,7 +29,7 @@ def _of(name: str) -> Train:
 
 
 ALGORITHMS: Mapping[str, Train] = {
-    **{name: _of(name) for name in ("isolation_forest", "lof", "one_class_svm", "ensemble")},
+    **{name: _of(name) for name in ("isolation_forest", "lof", "one_class_svm", "ensemble", "mahalanobis", "forecast")},
 }
 
 
