@@ -16,12 +16,16 @@ MARGIN = 1e-6
 
 
 def with_labels(
-    dataset: Dataset, limit: float, scores: Callable[[NDArray[np.bool_]], NDArray[np.float64]], spread: float
+    dataset: Dataset,
+    limit: float,
+    scores: Callable[[NDArray[np.bool_]], NDArray[np.float64]],
+    spread: float,
+    highest: float = np.inf,
 ) -> float:
     """The boundary `limit`, raised above what was labelled false or normal; see `lifted`.
 
     `scores` gives those of some of the dataset's vectors (N,), high for anomalous ones; `spread` is how far scores are
-    usually apart.
+    usually apart; `highest` is a boundary at which a model has nothing to say any more.
     """
     if not dataset.excused.any():
         return limit
@@ -31,7 +35,7 @@ def with_labels(
         number = episodes(*devices_and_times(dataset, rows))
         peaks = np.full(int(number.max()) + 1, -np.inf)
         np.maximum.at(peaks, number, scores(dataset.anomalous))
-    return lifted(limit, scores(dataset.excused), peaks, MARGIN * spread)
+    return lifted(limit, scores(dataset.excused), np.append(peaks, highest), MARGIN * spread)
 
 
 def lifted(limit: float, excused: NDArray[np.float64], peaks: NDArray[np.float64], margin: float) -> float:

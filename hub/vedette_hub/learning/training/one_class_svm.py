@@ -64,6 +64,7 @@ def exact(vectors: NDArray[np.float64], seed: int) -> Fitted:
         lambda some: cast("NDArray[np.float64]", machine.score_samples(scaler(some)) / total),
         exported,
         {"variant": "exact", "centres": len(centres), "gamma": gamma, "nu": nu},
+        loosest=SMALLEST_LIMIT,
     )
 
 
@@ -90,6 +91,7 @@ def nystroem(vectors: NDArray[np.float64], seed: int) -> Fitted:
         lambda some: cast("NDArray[np.float64]", machine.score_samples(transform.transform(scaler(some)))),
         exported,
         {"variant": "nystroem", "centres": len(centres), "gamma": gamma, "nu": NU},
+        loosest=SMALLEST_LIMIT,
     )
 
 

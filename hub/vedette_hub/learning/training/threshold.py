@@ -18,10 +18,14 @@ def threshold(dataset: Dataset, settings: Settings, rows: NDArray[np.intp], scor
     with they are.
 
     That is what the budget of alerts allows, and never more than a hundredth of the vectors; or the share asked for.
+    Vectors of alerts labelled false do not count here: `labels` moves the boundary above them where that does no harm.
     """
     if settings.contamination is not None:
         return float(np.quantile(scores, 1.0 - settings.contamination))
     chosen = np.flatnonzero(dataset.trained)[rows]
+    plain = ~dataset.excused[chosen]
+    if plain.any():
+        chosen, scores = chosen[plain], scores[plain]
     device, time = devices_and_times(dataset, chosen)
     watched = dataset.device_seconds * len(chosen) / dataset.windows
     limit = boundary(scores, device, time, watched, settings.alerts_per_week)

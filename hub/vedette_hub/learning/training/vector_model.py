@@ -36,6 +36,8 @@ class Fitted(NamedTuple):
     figures: Mapping[str, Any]
     strictest: float = np.inf
     """The boundary is never drawn at more normality than this, whatever the budget."""
+    loosest: float = -np.inf
+    """Nor moved to this little by what people said of alerts: a model has nothing to say any more there."""
 
 
 Fit = Callable[[NDArray[np.float64], Settings, int], Fitted]
@@ -81,7 +83,9 @@ def train_with(fit: Fit, make: Make, dataset: Dataset, settings: Settings, tell:
     if settings.contamination is None:
         rows, scores = unseen(fit, dataset, chosen, settings)
         limit = min(-threshold(dataset, settings, rows, scores), fitted.strictest)
-        limit = -with_labels(dataset, -limit, lambda some: -fitted.normality(vectors[some]), float(np.std(scores)))
+        limit = -with_labels(
+            dataset, -limit, lambda some: -fitted.normality(vectors[some]), float(np.std(scores)), -fitted.loosest
+        )
     else:
         rows = np.arange(len(chosen))
         limit = -threshold(dataset, settings, rows, -fitted.normality(chosen))
