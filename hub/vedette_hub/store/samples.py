@@ -82,6 +82,23 @@ def newest_segments(connection: Connection, profile: str) -> Iterator[StoredSegm
         yield StoredSegment(row["number"], row["gateway"], row["device"], channels, row["body"], row["suspect"])
 
 
+def sampled_devices(connection: Connection, device: str) -> list[tuple[str, str]]:
+    """(gateway, profile) of every device of this name that samples have come of."""
+    found = connection.execute(select(samples.c.gateway).where(samples.c.device == device).distinct()).scalars().all()
+    query = select(samples.c.gateway, samples.c.profile).where(samples.c.gateway.in_(found), samples.c.device == device)
+    return sorted((row.gateway, row.profile) for row in connection.execute(query.distinct()))
+
+
+def device_segments(connection: Connection, gateway: str, device: str, profile: str) -> Iterator[StoredSegment]:
+    """The segments of one device, the newest by their readings' time first; one is read at a time."""
+    table = samples.c
+    query = select(samples).where(table.gateway == gateway, table.device == device, table.profile == profile)
+    query = query.order_by(table.first.desc())
+    for row in connection.execute(query.execution_options(yield_per=100)).mappings():
+        channels = tuple(json.loads(row["channels"]))
+        yield StoredSegment(row["number"], row["gateway"], row["device"], channels, row["body"], row["suspect"])
+
+
 def sample_totals(connection: Connection) -> list[SampleTotals]:
     """What there is of each profile, by name."""
     table = samples.c

@@ -323,6 +323,23 @@ class Forecast:
         times: NDArray[np.float64] = np.where((counts > 0) & self.judged, known[_LAST], np.nan)
         return times
 
+    @staticmethod
+    def filter_state(state: Mapping[str, NDArray[np.generic]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """((4,) level, slope, passing deviation, size of the season less 1; (4, 4) their covariance) in a `state`.
+
+        Of its first channel of its first device; covariances in units of the noise.
+        """
+        series = np.asarray(state["series"][0, 0], np.float64)
+        covariance = np.empty((4, 4))
+        covariance[np.triu_indices(4)] = series[filtered.P_LL : filtered.ROWS]
+        covariance.T[np.triu_indices(4)] = series[filtered.P_LL : filtered.ROWS]
+        return series[: filtered.P_LL], covariance
+
+    @staticmethod
+    def scatter(state: Mapping[str, NDArray[np.generic]]) -> float:
+        """The device's own variance of the noise in a `state`, of its first channel of its first device."""
+        return float(np.asarray(state["series"], np.float64)[0, 0, _VARIANCE])
+
     def _of_device(self, row: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         series = slice(row * self.channels, (row + 1) * self.channels)
         return self._columns.arrays["readings"][series], self._columns.arrays["series"][:, series]

@@ -48,6 +48,7 @@ ADOPT_SWING = 3.0
 """Days after which a season of another size is the new one."""
 _LONGEST_STEP = 0.25
 """Days that the time between two readings counts at most towards adopting."""
+_FASTEST = 1e6
 _MIDDLE, _DAY = 1, 2
 _LEAST_SEASON = 1e-3
 
@@ -193,6 +194,7 @@ def _look_at_slope(state: NDArray[np.float64], moment: Moment, seen: Seen) -> No
     usual, prior = state[USUAL_SLOPE], moment.dynamics.slope
     # The variance of an estimate is what was unknown before it less what still is.
     known = np.maximum(prior - state[filtered.P_SS], 0.1 * prior)
+    known += np.maximum(2.0 * (state[filtered.P_SS] - prior), 0.0)
     deviation = np.sqrt(known)
     deviation *= moment.scale
     deviation *= moment.dynamics.unit
@@ -218,11 +220,15 @@ def adopt(
     state[OFF] = lasting
     off = np.flatnonzero(np.abs(lasting) >= ADOPT_SWING)
     if len(away):
-        part = state[:, away]
+        part, dynamics = state[:, away], moment.dynamics.of(away)
+        slow = part[filtered.LEVEL] + (1.0 + part[filtered.SWING]) * moment.season[away] * dynamics.unit
+        moved = np.clip((x[away] - slow) / dynamics.unit, -_FASTEST, _FASTEST)
         part[MEAN : MEAN + len(HOURS)] = 0.0
         part[ALONG] = part[AWAY] = 0.0
         part[filtered.SLOPE] = part[USUAL_SLOPE]
-        filtered.set_level(part, moment.dynamics.of(away), x[away], moment.season[away], moment.noise[away])
+        filtered.set_level(part, dynamics, x[away], moment.season[away], moment.noise[away])
+        # It may have got there in one step or little by little: the slope is as uncertain as that.
+        part[filtered.P_SS] = np.maximum(part[filtered.P_SS], moved * moved)
         state[:, away] = part
     if len(off):
         for row in (filtered.P_LA, filtered.P_SA, filtered.P_PA, OFF):
