@@ -21,10 +21,14 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
+    from numpy.typing import NDArray
+
     from vedette_agent.config import Config
     from vedette_models.profile import Profile
 
 BATCH = 512
+TICK = 900.0
+"""Seconds of the file's time after which, at the latest, it is looked at who is silent."""
 TIME_COLUMNS = ("time", "timestamp", "ts", "datetime", "date")
 DEVICE_COLUMN = "device"
 DELIMITERS = ",;\t|"
@@ -146,33 +150,52 @@ class Replay:
         kept, batch, names = self._read(lines)
         if not kept:
             return
+        self._count(batch, names)
+        self.events, readings = [], []
+        for part in self._moments(batch.time):
+            readings += self._process(kept[part], batch.take(part), names[part])
+        yield from readings
+
+    def _moments(self, time: NDArray[np.float64]) -> Iterator[slice]:
+        """Parts of a batch between which somebody may be found silent, where there is somebody to hear meanwhile."""
+        first = 0
+        if len(self._watch.table) > 1:
+            newest = np.maximum.accumulate(np.maximum(time, self._newest))
+            for end in (np.flatnonzero(np.diff(newest // TICK)) + 1).tolist():
+                yield slice(first, end)
+                first = end
+        yield slice(first, len(time))
+
+    def _process(self, written: list[str], batch: ReadingBatch, names: list[str]) -> list[ReplayedReading]:
         heard = np.array([self._listening.heard(self._newer(float(time))) for time in batch.time])
         watched = self._watch.process(batch, heard)
         missed = self._watch.tick(self._listening.clock, self._newest)
-        self.events = watched.decided.events + missed.events
+        events = watched.decided.events + missed.events
         raised = {
             row for row, event in zip(watched.decided.rows, watched.decided.events, strict=True) if event.revision == 1
         }
-        self._count(batch, names, watched.decided.suppressed + missed.suppressed)
+        self.events += events
+        self.summary.suppressed += watched.decided.suppressed + missed.suppressed
+        self.summary.severities.update(event.severity for event in events if event.revision == 1)
         self.summary.rate = self._watch.alert_rate
         strength = np.maximum(watched.verdicts.anomaly, watched.verdicts.faults.readings_withheld(len(batch)))
-        for row, (time, device) in enumerate(zip(kept, names, strict=True)):
-            yield ReplayedReading(time, device, float(strength[row]), row in raised)
+        return [
+            ReplayedReading(time, device, float(strength[row]), row in raised)
+            for row, (time, device) in enumerate(zip(written, names, strict=True))
+        ]
 
     def _newer(self, time: float) -> float:
         """The newest time of any device by now: the clock of a file."""
         self._newest = max(self._newest, time)
         return self._newest
 
-    def _count(self, batch: ReadingBatch, names: Sequence[str], suppressed: int) -> None:
+    def _count(self, batch: ReadingBatch, names: Sequence[str]) -> None:
         summary = self.summary
         summary.readings += len(batch)
         summary.devices.update(names)
-        summary.suppressed += suppressed
         low, high = float(batch.time.min()), float(batch.time.max())
         summary.first = low if summary.first is None else min(low, summary.first)
         summary.last = high if summary.last is None else max(high, summary.last)
-        summary.severities.update(event.severity for event in self.events if event.revision == 1)
 
     def _read(self, lines: Sequence[tuple[int, list[str]]]) -> tuple[list[str], ReadingBatch, list[str]]:
         """(times as written, batch, device names) of the lines that can be used."""
