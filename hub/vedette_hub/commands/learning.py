@@ -6,6 +6,7 @@ import getpass
 import json
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -203,9 +204,31 @@ def _summary(version: ModelVersion) -> str:
             f"  on {found['windows']} labelled windows, {found['anomalous']} of them anomalous: "
             f"precision {found['precision']:.3f}, recall {found['recall']:.3f}, F1 {found['f1']:.3f}"
         )
+    lines += _judged(report)
     lines += [f"  {note['what']} {note['name'] or note['count']}: {note['reason']}" for note in report["dropped"]]
     lines.append(f"Next: vedette-hub push {version.profile} {version.version} --gateway GATEWAY")
     return "\n".join(lines)
+
+
+def _judged(report: dict[str, Any]) -> Iterator[str]:
+    """The backtest and the drift, a line each."""
+    backtest, drift = report["backtest"], report["drift"]
+    for name in ("this", "previous"):
+        found = backtest.get(name)
+        if found is None or found["alerts_per_device_week"] is None:
+            continue
+        which = "backtest" if name == "this" else f"backtest of version {drift['version']}"
+        true = f", {found['labelled_true_alerted']} of {found['labelled_true']} known anomalies found"
+        yield (
+            f"  {which}: {found['alerts_per_device_week']:g} alerts per device-week of normal time"
+            f"{true if found['labelled_true'] else ''}"
+        )
+    if drift is not None:
+        moved = [one["channel"] for one in drift["channels"] if one["level"] != "none"]
+        yield f"  drift since version {drift['version']}: {drift['level']}" + (
+            f" ({', '.join(moved)})" if moved else ""
+        )
+    yield from (f"  labels: {conflict}" for conflict in report["labels"]["conflicts"])
 
 
 def _percent(share: float | None) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 HELD_OUT_OF = 5
 """One block of so many is held out."""
-_SHARE, _SHORTEST, _LONGEST = 40, 2, 8
+_SHARE, _SHORTEST, _LONGEST = 40, 4, 8
 """A block is a fortieth of all readings, within so many times the width of a window."""
 
 

@@ -32,6 +32,8 @@ def test_synthetic_data_trains_a_version_and_tells_precision_and_recall(path: Pa
     assert result.exit_code == 0, result.stderr
     assert "demo version 1 (isolation_forest)" in result.stdout
     assert "precision" in result.stdout
+    assert "backtest: " in result.stdout
+    assert "known anomalies found" in result.stdout
     assert "proving that it scores like scikit-learn" in result.stderr
     (listed,) = json.loads(invoke(path, "models", "--json").stdout)
     assert (listed["profile"], listed["version"], listed["stage"]) == ("demo", 1, "candidate")
@@ -78,6 +80,9 @@ def test_samples_in_the_store_train_the_next_version(path: Path) -> None:
     first = json.loads(invoke(path, "train", "--profile", "pump", "--json").stdout)
     second = json.loads(invoke(path, "train", "--profile", "pump", "--json").stdout)
     assert [first["version"], second["version"]] == [1, 2]
+    third = invoke(path, "train", "--profile", "pump").stdout
+    assert "backtest of version 2: " in third
+    assert "drift since version 2: none" in third
     assert second["lineage"]["parent"] == first["sha256"]
     assert second["lineage"]["dataset"] == first["lineage"]["dataset"]
 
