@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vedette_agent.config.health import build_health, build_ranges
 from vedette_agent.config.problems import unknown_key
 from vedette_agent.config.tables import validated
 from vedette_agent.config.units import Number, Seconds, Whole, describe, is_name
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 MAX_CHANNELS = 256
 MAX_ALERTS_PER_WEEK = 1_000
-_KEYS = ("channels", "decisions")
+_KEYS = ("channels", "decisions", "health", "ranges")
 _DEFAULTS = Decisions()
 _NAME = "the name of a {what} has 1 to 64 printable characters, no space at either end"
 
@@ -75,7 +76,11 @@ def build_profile(name: str, table: Any, findings: Findings) -> Profile | None:
             findings.add((*path, key), unknown_key(key, _KEYS))
     channels = _channels((*path, "channels"), table, findings)
     decisions = _decisions((*path, "decisions"), table.get("decisions", {}), findings)
-    return None if channels is None or decisions is None else Profile(name, channels, decisions)
+    health = build_health((*path, "health"), table.get("health", {}), findings)
+    if channels is None or decisions is None or health is None:
+        return None
+    ranges = build_ranges((*path, "ranges"), table.get("ranges", {}), channels, findings)
+    return Profile(name, channels, decisions, health, {device: dict(own) for device, own in ranges.items()})
 
 
 def _channels(path: KeyPath, table: Mapping[str, Any], findings: Findings) -> tuple[Channel, ...] | None:

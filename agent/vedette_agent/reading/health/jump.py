@@ -33,8 +33,13 @@ AFTER = 5
 """Readings back at the level that confirm the return."""
 EDGE = 2.0
 """Standard deviations of the noise by which the means beside an edge differ: 2.7 standard errors."""
+EXCITES, CALMS = 0.05, 0.999
+"""Every close look makes edges dearer by this share, which is forgotten by so much with every reading: where levels
+wander, about one reading in fifty is looked at closely, too."""
 SPIKE = 4.3
 """Standard deviations of the noise by which a single value is far off the five before it."""
+LOOSE = 1.4
+"""Times the departure that an edge shows which there may be."""
 SHORT = 4
 """Readings that what begins with a value far off may last to be looked at without an edge."""
 WEIGHT = 5.2
@@ -74,11 +79,15 @@ _SCALE_READINGS, _MOVES_READINGS = 128.0, 256.0
     _RISEN,  # place of the last edge upwards, counted in readings; 0: none
     _FALLEN,
     _SPIKED,  # place of the last value far off
+    _RISEN_BY,  # how much, in standard deviations
+    _FALLEN_BY,
+    _SPIKED_BY,
+    _BUSY,  # share by which edges here must be larger, since there are so many
     _FIRST_TIME,  # from which KEPT readings are counted, and from the KEPT before
     _SECOND_TIME,
-) = range(12)
-_NEWEST = slice(12, 12 + _WINDOW)
-_FILLS = (0.0,) * (12 + _WINDOW)
+) = range(16)
+_NEWEST = slice(16, 16 + _WINDOW)
+_FILLS = (0.0,) * (16 + _WINDOW)
 
 
 class Jumped(NamedTuple):
@@ -124,29 +133,41 @@ class Jump:
         np.divide(edge, sigma, out=edge, where=able)
         before, f[_EDGE] = f[_EDGE].copy(), edge
         count = f[_COUNT]
-        far = able & (np.abs(spike) > SPIKE * sigma) & (f[_SPIKED] == 0.0)
-        np.copyto(f[_SPIKED], count, where=far)
+        f[_BUSY] *= CALMS
+        times = 1.0 + f[_BUSY]
+        far = able & (np.abs(spike) > SPIKE * times * sigma) & (f[_SPIKED] == 0.0)
+        if far.any():
+            np.copyto(f[_SPIKED], count, where=far)
+            f[_SPIKED_BY, far] = np.abs(spike[far]) / sigma[far]
         # an edge is where the difference is largest: one reading ago
-        rose = (before > EDGE) & (edge < before)
-        fell = (before < -EDGE) & (edge > before)
+        times *= EDGE
+        rose = (before > times) & (edge < before)
+        fell = (before < -times) & (edge > before)
         looked = (f[_SPIKED] > 0.0) & (count - f[_SPIKED] >= SHORT + AFTER - 1)
         pending = np.flatnonzero(rose | fell | looked)
         jumps = {}
         for i in pending.tolist():
             g = f[:, i]
             place = float(count[i]) - 1.0
-            began = 0.0
+            by, began, other = abs(float(before[i])), 0.0, 0.0
             if rose[i]:
-                began, g[_RISEN] = g[_FALLEN], place
+                began, other = g[_FALLEN], g[_FALLEN_BY]
+                g[_RISEN], g[_RISEN_BY] = place, by
             elif fell[i]:
-                began, g[_FALLEN] = g[_RISEN], place
-            length = int(place - began)
+                began, other = g[_RISEN], g[_RISEN_BY]
+                g[_FALLEN], g[_FALLEN_BY] = place, by
+            length, by = int(place - began), min(by, float(other))
             if began == 0.0 or length > LONGEST:
                 if not looked[i]:
                     continue
-                length = SHORT
+                length, by = SHORT, float(g[_SPIKED_BY])
             if looked[i]:
                 g[_SPIKED] = 0.0
+            # an edge shows a departure to about a third of it; what cannot be more than usual is not looked at
+            most = LOOSE * by / math.sqrt(1.0 / (1 if length == SHORT else length) + 0.05)
+            if most < max(g[_USUAL], g[_EARLIER]):
+                continue
+            g[_BUSY] += EXCITES * (1.0 + g[_BUSY])
             jumped = self._weigh(g, int(series[i]), length, float(sigma[i]), float(time[i]))
             if jumped is not None:
                 jumps[i] = jumped
@@ -171,8 +192,8 @@ class Jump:
         if not (warm and weight > limit):
             g[_USUAL] = max(g[_USUAL], weight)
             return None
-        # twice more it is told, then it is usual
-        g[_USUAL] = max(g[_USUAL], usual + (min(weight, 2.0 * limit) - usual) / 3.0)
+        # told once; from now on only what stands out more
+        g[_USUAL] = max(g[_USUAL], GAUSSIAN + (weight - WEIGHT) / TAIL)
         most = max(usual, GAUSSIAN) * excursion.error
         ago = needed - 1 - excursion.first
         since, readings = g[_FIRST_TIME], (g[_COUNT] - 1.0) % KEPT
