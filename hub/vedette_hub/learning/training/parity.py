@@ -14,7 +14,7 @@ INPUTS = 4_096
 NEAR = 0.01
 """Share of the boundary within which half of the inputs score."""
 MAX_ERROR = 1e-6
-_POOL = 20_000
+_POOL = 8_192
 _HALVINGS = 40
 
 Decision = Callable[[NDArray[np.float64]], NDArray[np.float64]]
