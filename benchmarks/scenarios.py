@@ -159,7 +159,7 @@ def _some_channels(draw: np.random.Generator, values: NDArray[np.float64], start
 def _seasonal(fleet: np.random.Generator, draw: np.random.Generator, readings: int) -> NDArray[np.float64]:
     """A daily rhythm, with a peak of its own for each channel."""
     angle = 2.0 * np.pi * np.arange(readings)[:, None] / _DAY + np.array([0.0, 1.0, 2.0])
-    rhythm = 5.0 * np.sin(angle) + 3.0 * np.exp(4.0 * (np.cos(angle - 1.0) - 1.0))
+    rhythm: NDArray[np.float64] = 5.0 * np.sin(angle) + 3.0 * np.exp(4.0 * (np.cos(angle - 1.0) - 1.0))
     return rhythm + draw.normal(0.0, 0.2, 3) + draw.normal(0.0, 0.5, (readings, 3))
 
 
