@@ -101,7 +101,7 @@ class Moments:
         Above 1 the channel moved more than it scatters: what it has shown is on its way to somewhere else.
         """
         count = self.count[devices]
-        whole = np.minimum(count // _block_length(np.maximum(count - 1.0, 0.0)), BLOCKS)
+        whole = np.minimum(count // _block_length(count), BLOCKS)
         used = np.arange(BLOCKS) < whole[:, :, None]
         number = np.maximum(whole, 1.0)
         # Centred first: the square of a large offset would swallow what lies between the blocks.
@@ -148,7 +148,7 @@ class Moments:
 
 def _block_length(count: NDArray[np.float64]) -> NDArray[np.float64]:
     """Readings in each block when so many have been learnt: doubled whenever all blocks were full."""
-    full = SHORTEST_BLOCK * BLOCKS
-    doublings = np.floor(np.log2(np.maximum(count, full) / full))
+    half = SHORTEST_BLOCK * BLOCKS / 2
+    doublings = np.floor(np.log2(np.maximum(count, half) / half))
     length: NDArray[np.float64] = np.minimum(SHORTEST_BLOCK * np.exp2(doublings), LONGEST_BLOCK)
     return length
