@@ -35,15 +35,21 @@ ANOMALY = "anomaly"
 KINDS = (ANOMALY, *RULES)
 DAY = 86_400.0
 WEEK = 7 * DAY
-DEARER, DEAREST = 1.5, 3.0
-"""Each alert on the budget multiplies what the next one of the device must reach by this, for at most so many alerts.
-Measured on NAB (benchmarks/README.md): the worst tenth of the devices get half as many false alerts for three windows
-of 116; a factor of 2.0 costs three more.
+DEARER, DEAREST = 1.7, 3.0
+"""Each alert on the budget makes the next one of the device dearer: it must be so many times rarer, for up to so many
+alerts. Measured on NAB (benchmarks/README.md): with 1.0 the worst tenth of the devices get twice as many false alerts,
+for two windows of 116 more; 2.2 costs three windows.
 """
-DRAIN = 4.0
-"""Alerts that leave the budget per week, as multiples of it: half a week is enough to forget one at 0.5 a week."""
-NEWCOMER = 1.0
-"""Alerts on the budget of a device that was never seen before: what is new is seldom worth a call at once."""
+DRAIN = 4.5
+"""Alerts that leave the budget per week, as multiples of it: at 0.5 a week one is forgotten after three days."""
+NEWCOMER = 2.0
+"""Alerts on the budget of a device that was never seen before: what it does in its first days is often said to be
+strange, and seldom is. It halves the false alerts of the first week and costs no window of NAB.
+"""
+LATE = 3_600.0
+"""A reading up to so many seconds older than what it follows was late, or comes again after a crash whose commit knew
+the readings after it: it neither opens nor ends an alert. One that is older still comes from a clock that was set back.
+"""
 LATE = 3_600.0
 """A reading up to so many seconds older than what it follows was late, or comes again after a crash whose commit knew
 the readings after it: it neither opens nor ends an alert. One that is older still comes from a clock that was set back.
@@ -352,7 +358,7 @@ class Decider:
         return _is_late(time, state.cleared) or 0.0 <= time - state.cleared < cooldown
 
     def _is_worth_it(self, state: AlertState, signal: Signal, verdicts: Verdicts) -> bool:
-        """Whether it is strong enough after the alerts that were raised lately: each makes the next dearer for a time.
+        """Whether it is rare enough after the alerts that were raised lately: each makes the next dearer for a time.
 
         What holds the budget of a bad device, and lets pass what is clearly worse than its everyday alerts.
         """
@@ -366,7 +372,7 @@ class Decider:
         else:
             state.load = max(0.0, state.load - drain * max(0.0, signal.time - state.load_time))
         state.load_time = signal.time
-        return signal.strength >= math.pow(DEARER, min(state.load, DEAREST))
+        return verdicts.log_rarity(signal.row) >= math.log(DEARER) * min(state.load, DEAREST)
 
     def _take_token(self, state: AlertState, time: float) -> bool:
         """Token bucket: `burst` at once, refilled by `per_day`."""

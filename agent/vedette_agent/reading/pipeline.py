@@ -5,6 +5,7 @@ Sensor health comes before learning: what it withholds is neither scored nor lea
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from vedette_models.readings import ReadingBatch
 
 
+TINY = 1e-12
 REASONS = 8
 """Channels named by an alert at most."""
 
@@ -35,6 +37,8 @@ class Scored(NamedTuple):
     strength: NDArray[np.float64]
     """(N,) score / threshold of the reading's device."""
     scores: Scores
+    exponent: float = 1.0
+    """How fast the detector's alerts get rarer with strength in normal time: of its prior."""
 
 
 class Verdicts(NamedTuple):
@@ -49,6 +53,13 @@ class Verdicts(NamedTuple):
     scored: tuple[Scored, ...]
     watched: NDArray[np.int64] | None = None
     """(N,) milliseconds for which each reading's device had been watched by then; None: for ever."""
+
+    def log_rarity(self, row: int) -> float:
+        """Logarithm of how many times more seldom a reading like `row` is than one at the threshold; 0 there.
+
+        Strengths of different detectors do not compare: twice the threshold is much for one and little for another.
+        """
+        return max(s.exponent * math.log(max(float(s.strength[row]), TINY)) for s in self.scored)
 
     def reasons(self, row: int, profile: Profile) -> tuple[str, tuple[ChannelReason, ...]]:
         """(detector, reasons by channel, the largest share first) of the detector that said most of reading `row`."""
@@ -99,7 +110,7 @@ class Pipeline:
         credible = faults.credible(batch)
         watched = self.thresholds.watch(batch)
         scored = tuple(
-            Scored(d.name, self.thresholds.strength(d, batch.device, scores.total, watched), scores)
+            Scored(d.name, self.thresholds.strength(d, batch.device, scores.total, watched), scores, d.prior.exponent)
             for d, scores in ((d, d.score(credible)) for d in self.detectors)
         )
         anomaly = np.zeros(len(batch))
