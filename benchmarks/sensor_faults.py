@@ -25,6 +25,8 @@ LOW, HIGH = -200.0, 500.0
 RUNS = ("noisy", "seasonal", "drifting", "stepping", "constant")
 RHYTHMS = {"minute": (60.0, 0.02, 2_400), "five minutes": (300.0, 0.02, 1_200), "battery": (900.0, 0.3, 1_000)}
 """Median interval in seconds, spread of its logarithm, readings."""
+SWING = 2.0
+"""Robust sigmas by which a seasonal run swings over the day, either way."""
 QUIET = 60
 """Readings before and after a fault in which a stepping run keeps its level: what a fault is must be defined."""
 PROFILE = Profile("sensor", (Channel("a", low=LOW, high=HIGH), Channel("b", low=LOW, high=HIGH)))
@@ -46,7 +48,7 @@ class Fault(NamedTuple):
         return run != "constant" or self.kind not in ("stuck", "jump")
 
 
-def faults(share: float = 1.0, jump: int = 12) -> tuple[Fault, ...]:
+def faults(share: float = 1.0, jump: int = 10) -> tuple[Fault, ...]:
     """The faults at a share of their severity; jumps last `jump` readings."""
     return (
         *(Fault(f"jump of {m} sigma", "jump", share * m, jump) for m in (4, 6, 8)),
@@ -140,7 +142,7 @@ def _measured(
     for channel in range(2):
         noise = random.normal(0.0, NOISE, count)
         if run == "seasonal":
-            noise += 3.0 * NOISE * np.sin(2.0 * np.pi * (when / DAY + random.random()))
+            noise += SWING * NOISE * np.sin(2.0 * np.pi * (when / DAY + random.random()))
         elif run == "drifting":
             noise += random.choice([-1.0, 1.0]) * 0.01 * NOISE * np.arange(count)
         elif run == "stepping":

@@ -207,7 +207,7 @@ def run(seeds: Sequence[int]) -> dict[str, Any]:
         "cost": cost(),
         "conditions": {
             "seeds": list(seeds),
-            "jump_readings": 12,
+            "jump_readings": 10,
             "rhythms": {name: values[0] for name, values in RHYTHMS.items()},
             "sound_devices": len(RUNS) * len(RHYTHMS) * len(HABITS) * len(seeds),
             "cpu_seconds": round(time.process_time() - began, 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,10 +12,10 @@ if TYPE_CHECKING:
 
 BEFORE = 20
 """Readings before the excursion that it is compared with."""
-SUDDEN = 0.4
+SUDDEN = 0.5
 """Share of the mean departure by which the readings beside its beginning, and beside its end, must differ."""
-_BESIDE = 4
-"""Readings beside an edge."""
+_BESIDE = ((6.0, 4), (10.0, 2), (math.inf, 1))
+"""Readings beside an edge, by the departure in standard deviations below which it takes so many to tell."""
 CLOSE = 0.5
 """Share of the mean departure within which the readings after it must be back."""
 _EARLIER = 4
@@ -64,9 +65,10 @@ def weigh(x: NDArray[np.float64], end: int, sigma: float) -> Excursion:
     center = where.mean()
     leverage = 1.0 / len(where) + (place[first:last].mean() - center) ** 2 / ((where - center) ** 2).sum()
     error = max(sigma, noise) * float(np.sqrt(1.0 / length + leverage))
-    edge = min(_BESIDE, length)
-    inward = float(x[first : first + edge].mean() - x[first - _BESIDE : first].mean())
-    outward = float(x[last - edge : last].mean() - x[last : last + _BESIDE].mean())
+    beside = next(readings for most, readings in _BESIDE if abs(departure) < most * max(sigma, noise))
+    edge = min(beside, length)
+    inward = float(x[first : first + edge].mean() - x[first - beside : first].mean())
+    outward = float(x[last - edge : last].mean() - x[last : last + beside].mean())
     sudden = min(departure * inward, departure * outward) >= SUDDEN * departure**2
     after = float(x[last:].mean())
     slope, level = _line(place[:first], x[:first])

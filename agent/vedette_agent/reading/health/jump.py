@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from vedette_models.profile import Profile
     from vedette_models.readings import ReadingBatch
 
-LONGEST = 32
+LONGEST = 20
 """Readings that a jump may last."""
 AFTER = 5
 """Readings back at the level that confirm the return."""
 EDGE = 2.0
 """Standard deviations of the noise by which the means beside an edge differ: 2.7 standard errors."""
-EXCITES, CALMS = 0.05, 0.999
+EXCITES, CALMS = 0.02, 0.999
 """Every close look makes edges dearer by this share, which is forgotten by so much with every reading: where levels
-wander, about one reading in fifty is looked at closely, too."""
+wander, about one reading in thirty is looked at closely, too."""
 SPIKE = 4.3
 """Standard deviations of the noise by which a single value is far off the five before it."""
-LOOSE = 1.4
+LOOSE = 1.25
 """Times the departure that an edge shows which there may be."""
 SHORT = 4
 """Readings that what begins with a value far off may last to be looked at without an edge."""
@@ -161,11 +161,12 @@ class Jump:
                 if not looked[i]:
                     continue
                 length, by = SHORT, float(g[_SPIKED_BY])
+            length = max(length, SHORT)
             if looked[i]:
                 g[_SPIKED] = 0.0
             # an edge shows a departure to about a third of it; what cannot be more than usual is not looked at
             most = LOOSE * by / math.sqrt(1.0 / (1 if length == SHORT else length) + 0.05)
-            if most < max(g[_USUAL], g[_EARLIER]):
+            if most < max(g[_USUAL], g[_EARLIER], GAUSSIAN):
                 continue
             g[_BUSY] += EXCITES * (1.0 + g[_BUSY])
             jumped = self._weigh(g, int(series[i]), length, float(sigma[i]), float(time[i]))

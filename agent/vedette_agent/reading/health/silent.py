@@ -24,7 +24,7 @@ KNOWN = 8
 """Gaps from which a rhythm is known."""
 LOST = 2.2
 """Typical gaps that a device may take: one reading and its jitter may get lost."""
-LEAST, MOST = 1.75, 2.2
+LEAST, MOST = 1.85, 2.2
 """Times the longest usual gap, for regular and for irregular devices."""
 SHORTEST = 10.0
 """Seconds before which nobody is silent."""
@@ -99,7 +99,7 @@ class Silent:
         typical, gaps = np.maximum(f[_TYPICAL], 1e-9), f[_GAPS]
         usual = np.maximum(np.minimum(f[_LONGEST], f[_EARLIER]), np.maximum(f[_SECOND], f[_EARLIER_SECOND]))
         irregular = np.maximum(usual / typical - 1.0, 0.0)
-        times = np.clip(1.65 + 0.07 * irregular, LEAST, MOST)
+        times = np.clip(1.75 + 0.07 * irregular, LEAST, MOST)
         few = 1.0 + (4.0 + 24.0 * np.minimum(irregular, 3.0)) / np.maximum(gaps, 1.0)
         limit = np.maximum(np.maximum(LOST * typical, times * usual) * few, SHORTEST)
         return np.minimum(np.where(gaps < KNOWN, np.inf, limit), self._after)
