@@ -86,8 +86,8 @@ class Mahalanobis:
     name = "mahalanobis"
     default_threshold = 1.0
     # What this is worth was counted on the 58 series of NAB, four of a kind taken for the channels of a device: outside
-    # the labelled windows 0.85 episodes a week at 1, 0.41 at 1.5, 0.1 at 3.
-    prior = Prior(per_week=0.85, exponent=1.9)
+    # the labelled windows 0.69 episodes a week at 1, 0.4 at 1.5, 0.1 at 3, 0.06 at 4.
+    prior = Prior(per_week=0.7, exponent=1.75)
 
     def __init__(
         self, channels: int, devices: int = 0, *, start: Start | None = None, first_fit: int = FIRST_FIT
