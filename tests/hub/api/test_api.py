@@ -292,6 +292,7 @@ def test_openapi_describes_every_route_with_its_errors(client: Any) -> None:
         "/api/v1/models",
         "/api/v1/models/train",
         "/api/v1/algorithms",
+        "/api/v1/devices/{device}/forecast",
         "/api/v1/models/{profile}/{version}",
         "/api/v1/models/{profile}/{version}/plots/{name}.svg",
         "/api/v1/models/{profile}/rollback",
