@@ -70,7 +70,8 @@ def _describe(found: Status, running: bool) -> Iterator[str]:
         why = found.reason or "no farewell"
         yield f"gateway {found.gateway}: NOT RUNNING, last heard of {_ago(found.time, now)} ago ({why})"
     last = "nothing yet" if found.last_reading is None else f"last message {_ago(found.last_reading, now)} ago"
-    yield f"ingest   {found.ingest}, {last}, {found.devices} devices"
+    silent = f", {found.silent} of them silent" if found.silent else ""
+    yield f"ingest   {found.ingest}, {last}, {found.devices} devices{silent}"
     counters = found.counters
     yield (
         f"readings {counters.scored} scored, {counters.dead_letters} dead letters, {counters.duplicates} duplicates, "

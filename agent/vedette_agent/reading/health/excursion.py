@@ -65,7 +65,7 @@ def weigh(x: NDArray[np.float64], end: int, sigma: float) -> Excursion:
     center = where.mean()
     leverage = 1.0 / len(where) + (place[first:last].mean() - center) ** 2 / ((where - center) ** 2).sum()
     error = max(sigma, noise) * float(np.sqrt(1.0 / length + leverage))
-    beside = next(readings for most, readings in _BESIDE if abs(departure) < most * max(sigma, noise))
+    beside = next(readings for most, readings in _BESIDE if abs(departure) < most * sigma)
     edge = min(beside, length)
     inward = float(x[first : first + edge].mean() - x[first - beside : first].mean())
     outward = float(x[last - edge : last].mean() - x[last : last + beside].mean())

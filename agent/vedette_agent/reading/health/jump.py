@@ -156,13 +156,14 @@ class Jump:
             elif fell[i]:
                 began, other = g[_RISEN], g[_RISEN_BY]
                 g[_FALLEN], g[_FALLEN_BY] = place, by
-            length, by = int(place - began), min(by, float(other))
+            length, by = place - float(began), min(by, float(other))
             if began == 0.0 or length > LONGEST:
                 if not looked[i]:
                     continue
-                length, by = SHORT, float(g[_SPIKED_BY])
-            length = max(length, SHORT)
+                length = by = 0.0
+            length = max(int(length), SHORT)
             if looked[i]:
+                by = max(by, float(g[_SPIKED_BY]))
                 g[_SPIKED] = 0.0
             # an edge shows a departure to about a third of it; what cannot be more than usual is not looked at
             most = LOOSE * by / math.sqrt(1.0 / (1 if length == SHORT else length) + 0.05)
