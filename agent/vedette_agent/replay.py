@@ -80,6 +80,8 @@ class Summary:
     """The alert budget, and what it came to."""
     problems: list[str] = field(default_factory=list)
     """The first lines that could not be used, and why."""
+    left_out: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By device and channel, which were not judged together with the others in the end, and why."""
 
     def as_json(self) -> dict[str, object]:
         """For a machine."""
@@ -101,6 +103,7 @@ class Summary:
                 "realised": round(self.rate.alerts / self.rate.device_weeks, 3) if self.rate.device_weeks > 0 else None,
                 "device_weeks": round(self.rate.device_weeks, 3),
             },
+            "left_out": self.left_out,
         }
 
 
@@ -145,6 +148,7 @@ class Replay:
                 yield from self._score(taken)
                 taken = []
         yield from self._score(taken)
+        self.summary.left_out = self._watch.left_out()
 
     def _score(self, lines: Sequence[tuple[int, list[str]]]) -> Iterator[ReplayedReading]:
         kept, batch, names = self._read(lines)

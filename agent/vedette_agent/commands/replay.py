@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from vedette_agent.replay import Replay
 
+LEFT_OUT_SHOWN = 20
+"""Devices of which is said which channels were not judged; the summary has all."""
+
 
 @click.command()
 @config_option
@@ -73,6 +76,9 @@ def replay(
         click.echo(f"skipped {problem}", err=True)
     if run.summary.skipped > len(run.summary.problems):
         click.echo(f"skipped {run.summary.skipped - len(run.summary.problems)} more lines", err=True)
+    for device, channels in list(run.summary.left_out.items())[:LEFT_OUT_SHOWN]:
+        said = "; ".join(f"{channel} {why}" for channel, why in channels.items())
+        click.echo(f"{device}: not judged together with the other channels: {said}", err=True)
     click.echo(f"alert budget: {in_words(run.summary.rate)}", err=True)
     click.echo(json.dumps(run.summary.as_json()))
     if run.summary.readings == 0:

@@ -108,6 +108,17 @@ class ProfileWatch:
         target = rules.alerts_per_week if rules.threshold is None else None
         return AlertRate(target, rate.alerts, rate.device_weeks)
 
+    def left_out(self) -> dict[str, dict[str, str]]:
+        """By device and channel, which are not judged together with the others now, and why; only devices with some."""
+        names = self.profile.channel_names
+        found: dict[str, dict[str, str]] = {}
+        for detector in self.pipeline.detectors:
+            if isinstance(detector, Mahalanobis):
+                for row, device in enumerate(self.table.names()[: detector.devices]):
+                    if device is not None and (channels := detector.left_out(row)):
+                        found[device] = {names[channel]: why for channel, why in channels.items()}
+        return found
+
     def use(self, model: Detector | None) -> Decided:
         """Run a model from the hub from the next batch on, or none.
 
