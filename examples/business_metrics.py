@@ -25,7 +25,7 @@ from vedette_hub.learning.cleaning import Series
 from vedette_hub.learning.datasets import Source
 from vedette_hub.learning.trainer import train
 from vedette_models import artifact
-from vedette_models.profile import Channel, Profile
+from vedette_models.profile import Channel, Health, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,11 @@ ALGORITHM = "forecast"
 EVERY = 900.0
 CHANNELS = ("revenue", "conversion", "latency")
 REVENUE, CONVERSION, LATENCY = range(3)
-PROFILE = Profile("shop", (Channel("revenue", "€"), Channel("conversion", "%"), Channel("latency", "ms")))
+PROFILE = Profile(
+    "shop",
+    (Channel("revenue", "€"), Channel("conversion", "%"), Channel("latency", "ms")),
+    health=Health(jump=False),  # nothing here has a plug
+)
 SHOPS = {"de": (5_200.0, 3.1, 180.0), "fr": (3_100.0, 2.7, 210.0), "uk": (4_100.0, 3.4, 160.0)}
 """By country: revenue of the busiest quarter of an hour, conversion, latency at rest."""
 MOST_MISSED, MOST_FALSE = 1, 1.0

@@ -3,9 +3,9 @@
     python -m examples.security_threats [--seed N]
 
 Three weeks of counters, one reading every five minutes: packets and connections, ports touched, failed logins and
-megabytes sent, with working hours, weekends and a nightly backup. Nothing is configured but the names of the channels.
-From the second week on there are floods, scans, brute force and exfiltration; the program says what was found, and
-fails when it was less than promised below.
+megabytes sent, with working hours, weekends and a nightly backup. Nothing is configured but the channels, and
+that a burst in a counter is no loose contact. From the second week on there are floods, scans, brute force and
+exfiltration; the program says what was found, and fails when it was less than promised below.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from examples.injected import DAY, HOUR, WEEK, Account, Injected, account, show
 from examples.watching import Recording, watch
 from vedette_agent.reading.profile_watch import ProfileWatch
-from vedette_models.profile import Channel, Profile
+from vedette_models.profile import Channel, Health, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +42,7 @@ PROFILE = Profile(
         Channel("failed_logins", "per min"),
         Channel("sent", "MB/min"),
     ),
+    health=Health(jump=False),  # a counter has no loose contact
 )
 HOSTS = {
     "web-1": (900.0, 240.0, 6.0, 0.8, 60.0),
