@@ -140,7 +140,7 @@ def run(devices: int, seed: int) -> dict[str, Any]:
         events, ranked = _raised(known, made, device)
         for detector, named in ranked.items():
             reached[detector] += 1
-            ranks[detector] += named == made.channel[device]
+            ranks[detector] += named == int(made.channel[device])
         noticed[kind] += len(events) > 0
         for event in events:
             kinds[event.kind] += 1
