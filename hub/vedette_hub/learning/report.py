@@ -100,7 +100,7 @@ def _judgement(made: Made, previous: Previous | None) -> dict[str, Any]:
                 previous.detector(dataset.source.profile, dataset.source.channels), dataset, chosen
             )
         except ArtifactRejected as error:
-            compared["problem"] = str(error)
+            compared["problem"] = error.detail
         else:
             versions.append(before)
             found["previous"] = backtest.figures(chosen, before, devices)

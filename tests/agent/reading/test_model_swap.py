@@ -268,6 +268,8 @@ def test_nothing_is_offered_from_while_an_alert_is_open(seed: int) -> None:
             opened.setdefault((event.device, event.kind), event.time)
             continue
         since = opened.pop((event.device, event.kind))
+        if event.kind == "clock":
+            continue  # between two times of such a device lie any readings
         for segment in segments:
             if segment.device == event.device:
                 assert not any(since <= time <= event.time for time in segment.times)
