@@ -14,6 +14,8 @@ BEFORE = 20
 """Readings before the excursion that it is compared with."""
 SUDDEN = 0.5
 """Share of the mean departure by which the readings beside its beginning, and beside its end, must differ."""
+ALIKE = 0.45
+"""Share of the larger edge that the smaller must have: what leaves by one step and comes back by another is a level."""
 _BESIDE = ((6.0, 4), (10.0, 2), (math.inf, 1))
 """Readings beside an edge, by the departure in standard deviations below which it takes so many to tell."""
 CLOSE = 0.5
@@ -69,7 +71,8 @@ def weigh(x: NDArray[np.float64], end: int, sigma: float) -> Excursion:
     edge = min(beside, length)
     inward = float(x[first : first + edge].mean() - x[first - beside : first].mean())
     outward = float(x[last - edge : last].mean() - x[last : last + beside].mean())
-    sudden = min(departure * inward, departure * outward) >= SUDDEN * departure**2
+    least, most = sorted((math.copysign(1.0, departure) * inward, math.copysign(1.0, departure) * outward))
+    sudden = least >= SUDDEN * abs(departure) and least >= ALIKE * most
     after = float(x[last:].mean())
     slope, level = _line(place[:first], x[:first])
     spread = float(np.sqrt(((place[:first] - place[:first].mean()) ** 2).sum()))

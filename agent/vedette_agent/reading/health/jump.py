@@ -33,9 +33,8 @@ AFTER = 5
 """Readings back at the level that confirm the return."""
 EDGE = 2.0
 """Standard deviations of the noise by which the means beside an edge differ: 2.7 standard errors."""
-EXCITES, CALMS = 0.02, 0.999
-"""Every close look makes edges dearer by this share, which is forgotten by so much with every reading: where levels
-wander, about one reading in thirty is looked at closely, too."""
+LOOKS, LOOKS_READINGS = 0.03, 500.0
+"""Share of the last readings that may be looked at closely; where levels wander, edges must be larger by the excess."""
 SPIKE = 4.3
 """Standard deviations of the noise by which a single value is far off the five before it."""
 LOOSE = 1.25
@@ -82,7 +81,7 @@ _SCALE_READINGS, _MOVES_READINGS = 128.0, 256.0
     _RISEN_BY,  # how much, in standard deviations
     _FALLEN_BY,
     _SPIKED_BY,
-    _BUSY,  # share by which edges here must be larger, since there are so many
+    _BUSY,  # share of readings looked at closely
     _FIRST_TIME,  # from which KEPT readings are counted, and from the KEPT before
     _SECOND_TIME,
 ) = range(16)
@@ -133,8 +132,8 @@ class Jump:
         np.divide(edge, sigma, out=edge, where=able)
         before, f[_EDGE] = f[_EDGE].copy(), edge
         count = f[_COUNT]
-        f[_BUSY] *= CALMS
-        times = 1.0 + f[_BUSY]
+        f[_BUSY] *= 1.0 - 1.0 / LOOKS_READINGS
+        times = np.maximum(1.0, f[_BUSY] / LOOKS)
         far = able & (np.abs(spike) > SPIKE * times * sigma) & (f[_SPIKED] == 0.0)
         if far.any():
             np.copyto(f[_SPIKED], count, where=far)
@@ -169,7 +168,7 @@ class Jump:
             most = LOOSE * by / math.sqrt(1.0 / (1 if length == SHORT else length) + 0.05)
             if most < max(g[_USUAL], g[_EARLIER], GAUSSIAN):
                 continue
-            g[_BUSY] += EXCITES * (1.0 + g[_BUSY])
+            g[_BUSY] += 1.0 / LOOKS_READINGS
             jumped = self._weigh(g, int(series[i]), length, float(sigma[i]), float(time[i]))
             if jumped is not None:
                 jumps[i] = jumped
