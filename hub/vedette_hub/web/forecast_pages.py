@@ -27,16 +27,14 @@ def page(gateway: str, device: str) -> Any:
         return redirect(url_for("console.sign_in"))
     asked = request.args.get("hours", "")
     hours = int(asked) if asked.isascii() and asked.isdigit() and int(asked) in HORIZONS.values() else _USUAL
-    found, problem, status = None, "", 200
+    found, problem = None, ""
     try:
         with reading(context().engine) as connection:
             known = forecasting.find(connection, device, gateway, request.args.get("profile", ""))
         found = forecasting.outlook(known, 3_600.0 * hours)
-    except UnknownDeviceError as error:
-        problem, status = str(error), 404
-    except NoForecastError as error:
-        problem, status = str(error), 409
-    text = render_template(
+    except (UnknownDeviceError, NoForecastError) as error:
+        problem = f"There is no forecast yet: {error}."
+    return render_template(
         "forecast.html",
         token=token,
         heading=f"{device}: what is expected",
@@ -44,9 +42,8 @@ def page(gateway: str, device: str) -> Any:
         device=device,
         hours=hours,
         horizons=HORIZONS,
-        problem=problem[:1].upper() + problem[1:],
+        problem=problem,
         found=found,
         charts=forecast_chart.charts(found, 3_600.0 * hours) if found is not None else [],
         box=forecast_chart,
     )
-    return text, status

@@ -50,6 +50,7 @@ _LONGEST_STEP = 0.25
 """Days that the time between two readings counts at most towards adopting."""
 _FASTEST = 1e6
 _MIDDLE, _DAY = 1, 2
+_WINDOWS: NDArray[np.float64] = np.array(HOURS)[:, None] / 24.0
 _LEAST_SEASON = 1e-3
 
 # Rows after those of the filter.
@@ -128,30 +129,31 @@ def look(state: NDArray[np.float64], moment: Moment, found: Gains, x: NDArray[np
     np.maximum(size, -MOST_IN_MEAN, out=size)
     np.minimum(size, MOST_IN_MEAN, out=size)
     away = _Deviations(size, each, noise / total, dynamics.passing / total, found.slow / total)
-    for i, hours in enumerate(HOURS):
-        window = hours / 24.0
-        kept = np.exp(days * (-1.0 / window))
-        gain = 1.0 - kept
-        mean, weights, usual = state[MEAN + i], state[WHITE + i], state[USUAL + i]
-        mean *= kept
-        mean += gain * away.size
-        usual *= kept
-        usual += gain * slow
-        weights *= kept * kept
-        weights += gain * gain
-        variance = away.white * weights
-        variance += _lasting_variance(away, dynamics, window)
-        spread = np.sqrt(variance)
-        np.divide(mean, spread, out=seen.z[MEANS + i])
-        seen.centre[MEANS + i] = usual
-        np.multiply(spread * each, unit, out=seen.one[MEANS + i])
-    _look_at_swing(state, moment, away, kept, seen)  # over the last window, a day
+    kept = np.exp(days * (-1.0 / _WINDOWS))
+    gain = 1.0 - kept
+    mean, weights, usual = state[MEAN:WHITE], state[WHITE:USUAL], state[USUAL:ALONG]
+    mean *= kept
+    mean += gain * away.size
+    usual *= kept
+    usual += gain * slow
+    weights *= kept * kept
+    weights += gain * gain
+    variance = away.white * weights
+    variance += _lasting_variance(away, dynamics, _WINDOWS)
+    spread = np.sqrt(variance)
+    np.divide(mean, spread, out=seen.z[MEANS:SWING])
+    seen.centre[MEANS:SWING] = usual
+    spread *= each
+    np.multiply(spread, unit, out=seen.one[MEANS:SWING])
+    _look_at_swing(state, moment, away, kept[_DAY], seen)  # over the last window, a day
     _look_at_slope(state, moment, seen)
     return seen
 
 
-def _lasting_variance(away: _Deviations, dynamics: Dynamics, window: float) -> NDArray[np.float64]:
-    """Variance of an exponentially weighted mean over `window` days, but for the noise.
+def _lasting_variance(
+    away: _Deviations, dynamics: Dynamics, window: NDArray[np.float64] | float
+) -> NDArray[np.float64]:
+    """Variance of an exponentially weighted mean over `window` days, one or (W, 1), but for the noise.
 
     Of the deviation that passes: that of an Ornstein-Uhlenbeck process seen all the time.
     """

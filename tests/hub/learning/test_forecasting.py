@@ -141,8 +141,8 @@ def test_the_page_draws_what_is_expected(client: Any, engine: Engine) -> None:
     assert "is expected at" in text
     assert "style=" not in text.split("<main")[1]
     missing = client.get("/devices/gw-1/nobody/forecast")
-    assert missing.status_code == 404
-    assert "No samples have come" in missing.get_data(as_text=True)
+    assert missing.status_code == 200
+    assert "There is no forecast yet: no samples have come" in missing.get_data(as_text=True)
 
 
 def test_the_rhythm_of_the_test_data_is_what_the_model_knows() -> None:
