@@ -76,11 +76,9 @@ def weigh(x: NDArray[np.float64], end: int, sigma: float) -> Excursion:
     after = float(x[last:].mean())
     slope, level = _line(place[:first], x[:first])
     spread = float(np.sqrt(((place[:first] - place[:first].mean()) ** 2).sum()))
+    away = abs(after - float(x[first - _NEAR : first].mean()))
     if abs(slope) * spread > _TREND * max(sigma, noise):
-        left = level + slope * float(place[last:].mean())
-    else:
-        left = float(x[first - _NEAR : first].mean())
-    away = abs(after - left)
+        away = min(away, abs(after - (level + slope * float(place[last:].mean()))))
     return Excursion(departure, error, after, first, length, sudden, away <= CLOSE * abs(departure))
 
 
