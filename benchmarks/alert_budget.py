@@ -30,7 +30,7 @@ import numpy as np
 
 from benchmarks import nab_corpus, nab_watch
 from benchmarks.normal_series import KINDS, generate
-from benchmarks.recorded import record, replay
+from benchmarks.recorded import examine, record, replay
 from vedette_models.calibration import STRENGTHS, Prior, count_episodes
 from vedette_models.profile import Decisions
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from benchmarks.nab_corpus import Corpus, Series
-    from benchmarks.recorded import Said
+    from benchmarks.recorded import Examined, Said
 
 TARGETS = (1.0, 0.5, 0.2)
 CHECKED = 3
@@ -114,15 +114,16 @@ def run(corpus: Corpus) -> dict[str, Any]:
     """
     began = time.process_time()
     recorded = record([s.time for s in corpus.series], [s.values for s in corpus.series])
+    examined = [examine(series.time, series.values) for series in corpus.series]
     print(f"{len(corpus.series)} series scored", file=sys.stderr)
-    check(corpus, recorded)
+    check(corpus, recorded, examined)
     without = {category: priors_of(corpus, recorded, category) for category in corpus.categories}
 
     def decided(target: float, *, built_in: bool) -> dict[str, float]:
         decisions = Decisions(alerts_per_week=target)
         raised = [
-            replay(series.time, series.values, said, decisions, None if built_in else without[series.category])
-            for series, said in zip(corpus.series, recorded, strict=True)
+            replay(batches, said, decisions, None if built_in else without[series.category])
+            for series, said, batches in zip(corpus.series, recorded, examined, strict=True)
         ]
         return judge(corpus, raised, target)
 
@@ -144,13 +145,13 @@ def run(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def check(corpus: Corpus, recorded: Sequence[tuple[Said, ...]]) -> None:
+def check(corpus: Corpus, recorded: Sequence[tuple[Said, ...]], examined: Sequence[Examined]) -> None:
     """Compare with the product itself."""
     shortest = sorted(range(len(recorded)), key=lambda i: len(corpus.series[i].time))[:CHECKED]
     for i in shortest:
         series = corpus.series[i]
         itself = nab_watch.watch(series).raised
-        if not np.array_equal(itself, replay(series.time, series.values, recorded[i], nab_watch.PROFILE.decisions)):
+        if not np.array_equal(itself, replay(examined[i], recorded[i], nab_watch.PROFILE.decisions)):
             raise ArithmeticError(f"{series.name}: recorded scores raise other alerts than the detectors themselves")
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KINDS = ("noise", "seasonal", "counts", "wandering", "heavy_tails")
-DEVICES = 16
+DEVICES = 6
 WEEKS = 4
 STEP = 300.0
 START = 1_704_067_200.0

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from vedette_agent.reading.devices import DeviceTable
+from vedette_agent.reading.health.faults import Faults
+from vedette_agent.reading.health.sensor_health import SensorHealth
 from vedette_agent.reading.pipeline import Pipeline
 from vedette_agent.reading.profile_watch import ProfileWatch
 from vedette_models.detectors.base import Finding
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
     from vedette_models.calibration import Prior
 
+Examined = list[tuple[ReadingBatch, Faults]]
+"""Batches of one series as they are judged, and the faults found in them."""
 BATCH = 512
 CHANNELS = (Channel("value"),)
 
@@ -81,27 +86,48 @@ def _side_by_side(
         yield ReadingBatch.of(device[part], when[part], what[part, None]), place[part]
 
 
+def examine(time: NDArray[np.float64], values: NDArray[np.float64]) -> Examined:
+    """What sensor health makes of one series, alone on its gateway: no budget changes that."""
+    health, table = SensorHealth(Profile("recorded", CHANNELS)), DeviceTable(1)
+    row = table.row("device")
+    examined: Examined = []
+    for first in range(0, len(time), BATCH):
+        part = slice(first, first + BATCH)
+        device = np.full(len(time[part]), row, np.intp)
+        examined.append(health.examine(ReadingBatch.of(device, time[part], values[part, None]), table, None))
+    return examined
+
+
 def replay(
-    time: NDArray[np.float64],
-    values: NDArray[np.float64],
-    said: Sequence[Said],
-    decisions: Decisions,
-    priors: Mapping[str, Prior] | None = None,
+    examined: Examined, said: Sequence[Said], decisions: Decisions, priors: Mapping[str, Prior] | None = None
 ) -> NDArray[np.bool_]:
     """(N,) readings at which an anomaly alert is raised, on a gateway of its own; `priors` replace the detectors'."""
     profile = Profile("recorded", CHANNELS, decisions)
     watch = ProfileWatch(profile, "benchmark", "e", 1)
-    row = watch.table.row("device")
+    watch.table.row("device")
+    watch.health = _ExaminedHealth(examined)  # type: ignore[assignment] # it stands in for as far as `process` asks
     watch.pipeline = Pipeline(profile, [_Recorded(s, (priors or {}).get(s.detector, s.prior)) for s in said])
-    raised = np.zeros(len(time), np.bool_)
-    for first in range(0, len(time), BATCH):
-        part = slice(first, first + BATCH)
-        count = len(time[part])
-        batch = ReadingBatch.of(np.full(count, row, np.intp), time[part], values[part, None])
+    raised = []
+    for batch, _ in examined:
         decided = watch.process(batch).decided
+        rows = np.zeros(len(batch), np.bool_)
         for at, event in zip(decided.rows, decided.events, strict=True):
-            raised[first + at] |= event.revision == 1 and event.kind == "anomaly"
-    return raised
+            rows[at] |= event.revision == 1 and event.kind == "anomaly"
+        raised.append(rows)
+    return np.concatenate(raised)
+
+
+class _ExaminedHealth:
+    """Sensor health's place, taken by what it made of one series."""
+
+    def __init__(self, examined: Examined) -> None:
+        self._examined = iter(examined)
+
+    def examine(
+        self, batch: ReadingBatch, table: DeviceTable, heard: NDArray[np.float64] | None
+    ) -> tuple[ReadingBatch, Faults]:
+        """What was made of the next batch."""
+        return next(self._examined)
 
 
 class _Recorded:

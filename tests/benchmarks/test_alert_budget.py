@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import alert_budget, nab_corpus, nab_watch, normal_series
-from benchmarks.recorded import record, replay
+from benchmarks.recorded import examine, record, replay
 from tests.benchmarks.nab_folder import write_folder
 from vedette_models.calibration import STRENGTHS
 from vedette_models.profile import Decisions
@@ -23,14 +23,15 @@ def test_recorded_scores_raise_the_alerts_of_the_detectors_themselves(corpus: na
     recorded = record([s.time for s in corpus.series], [s.values for s in corpus.series])
     for series, said in zip(corpus.series, recorded, strict=True):
         itself = nab_watch.watch(series).raised
-        assert np.array_equal(replay(series.time, series.values, said, nab_watch.PROFILE.decisions), itself)
+        assert np.array_equal(replay(examine(series.time, series.values), said, nab_watch.PROFILE.decisions), itself)
     assert any(nab_watch.watch(series).raised.any() for series in corpus.series)
 
 
 def test_a_smaller_budget_raises_no_more(corpus: nab_corpus.Corpus) -> None:
     series = corpus.series[1]
     (said,) = record([series.time], [series.values])
-    raised = [replay(series.time, series.values, said, Decisions(alerts_per_week=k)).sum() for k in (5.0, 0.5, 0.01)]
+    examined = examine(series.time, series.values)
+    raised = [replay(examined, said, Decisions(alerts_per_week=k)).sum() for k in (5.0, 0.5, 0.01)]
     assert raised == sorted(raised, reverse=True)
     assert raised[0] > 0
 
