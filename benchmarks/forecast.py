@@ -63,7 +63,7 @@ class Generated(NamedTuple):
 def generate(seed: int, weeks: int = WEEKS) -> Generated:
     """Daily and weekly rhythm of any shape, a trend, an AR(1) deviation, noise."""
     draw = np.random.default_rng(seed)
-    moment = START + EVERY * np.arange(int(weeks * 7 * DAY / EVERY))
+    moment: Floats = START + EVERY * np.arange(int(weeks * 7 * DAY / EVERY), dtype=np.float64)
     day, weekday = moment / DAY % 1.0, moment // DAY % 7
     size, second = draw.uniform(2.0, 6.0), draw.uniform(0.0, 2.0)
     season = size * np.sin(2 * np.pi * (day - draw.random())) + second * np.sin(4 * np.pi * (day - draw.random()))

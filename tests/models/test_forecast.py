@@ -23,8 +23,9 @@ from tests.models.forecasts import (
 from vedette_models import artifact
 from vedette_models.detectors import forecast_filter as filtered
 from vedette_models.detectors.base import StateError
-from vedette_models.detectors.forecast import Forecast, ForecastScores
+from vedette_models.detectors.forecast import Forecast
 from vedette_models.detectors.forecast_filter import Dynamics
+from vedette_models.detectors.forecast_scores import ForecastScores
 from vedette_models.detectors.forecast_season import DAY
 from vedette_models.detectors.learnt import Learnt
 from vedette_models.readings import ReadingBatch
