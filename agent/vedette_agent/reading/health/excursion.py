@@ -18,7 +18,7 @@ ALIKE = 0.45
 """Share of the larger edge that the smaller must have: what leaves by one step and comes back by another is a level."""
 _BESIDE = ((6.0, 4), (10.0, 2), (math.inf, 1))
 """Readings beside an edge, by the departure in standard deviations below which it takes so many to tell."""
-CLOSE = 0.5
+CLOSE = 0.62
 """Share of the mean departure within which the readings after it must be back."""
 _EARLIER = 4
 """Readings by which it may have begun before it was noticed."""
