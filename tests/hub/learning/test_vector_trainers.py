@@ -200,6 +200,19 @@ def test_support_vectors_are_those_of_scikit_learn_and_large_sets_have_a_fixed_n
     assert agree.mean() > 0.99
 
 
+def test_a_fit_that_is_repeated_on_other_vectors_takes_the_same_variant(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = prepared(dataset()).chosen
+    monkeypatch.setattr(one_class_svm, "EXACT_AT_MOST", len(vectors) - 1)
+    large = one_class_svm.fit(vectors, Settings(), 1)
+    assert large.again is not None
+    assert large.again(vectors[::2], Settings(), 1).figures["variant"] == large.figures["variant"] == "nystroem"
+    monkeypatch.setattr(one_class_svm, "EXACT_AT_MOST", len(vectors))
+    assert one_class_svm.fit(vectors, Settings(), 1).figures["variant"] == "exact"
+    monkeypatch.setattr(one_class_svm, "MAX_CELLS", 12 * 10)
+    few = one_class_svm.fit(vectors, Settings(), 1)
+    assert (few.figures["variant"], few.figures["centres"]) == ("nystroem", 10)
+
+
 def test_wild_vectors_in_training_do_not_spoil_the_model() -> None:
     one, two = series(1, 1500), series(2, 1500)
     one.values[::200] *= 1e6

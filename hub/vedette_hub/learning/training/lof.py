@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from vedette_hub.learning.datasets import Dataset
 from vedette_hub.learning.training.prototypes import choose
-from vedette_hub.learning.training.scaling import scaled
+from vedette_hub.learning.training.scaling import MAX_CELLS, scaled
 from vedette_hub.learning.training.trained import Settings, Tell, Trained
 from vedette_hub.learning.training.vector_model import Fitted, prepared, train_with
 from vedette_models.detectors.lof import LocalOutlierFactor
-from vedette_models.detectors.neighbours import MAX_CELLS, Neighbours
+from vedette_models.detectors.neighbours import Neighbours
 from vedette_models.detectors.scaler import FURTHEST
 from vedette_models.detectors.usual import Usual, VectorModel
 
@@ -48,13 +48,13 @@ def train(dataset: Dataset, settings: Settings, tell: Tell) -> Trained:
 
 def fit(vectors: NDArray[np.float64], settings: Settings, seed: int) -> Fitted:
     """Factors among PROTOTYPES of the vectors."""
-    return fit_to(vectors, seed, PROTOTYPES)
+    return fit_to(vectors, seed, min(PROTOTYPES, MAX_CELLS // vectors.shape[1]))
 
 
 def fit_to(vectors: NDArray[np.float64], seed: int, most: int, wider: float = 1.0) -> Fitted:
     """Factors among at most so many of the vectors, taken at even steps; of `wider` times NEIGHBOURS neighbours."""
     scaler, points = scaled(vectors)
-    most = min(len(points), most, MAX_CELLS // points.shape[1])
+    most = min(len(points), most)
     picked = points[np.linspace(0, len(points) - 1, most).round().astype(np.intp)]
     noise = np.random.default_rng(seed).normal(0.0, SMOOTHING, picked.shape) * (scaler.weight > 0)
     prototypes = np.clip(picked + noise, -FURTHEST, FURTHEST).astype(np.float32)

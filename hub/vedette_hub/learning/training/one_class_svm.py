@@ -14,10 +14,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from vedette_hub.learning.datasets import Dataset
 from vedette_hub.learning.errors import TrainingRefusedError
-from vedette_hub.learning.training.scaling import scaled
+from vedette_hub.learning.training.scaling import MAX_CELLS, scaled
 from vedette_hub.learning.training.trained import Settings, Tell, Trained
 from vedette_hub.learning.training.vector_model import Fitted, train_with
-from vedette_models.detectors.kernel import MAX_CELLS, Kernel
+from vedette_models.detectors.kernel import Kernel
 from vedette_models.detectors.one_class_svm import SMALLEST_LIMIT, OneClassSVM
 from vedette_models.detectors.usual import Usual, VectorModel
 
@@ -43,8 +43,12 @@ def train(dataset: Dataset, settings: Settings, tell: Tell) -> Trained:
 
 
 def fit(vectors: NDArray[np.float64], settings: Settings, seed: int) -> Fitted:
-    """The exact machine of up to EXACT_AT_MOST vectors, of more the fixed-size one."""
-    return exact(vectors, seed) if len(vectors) <= EXACT_AT_MOST else nystroem(vectors, seed)
+    """The exact machine of up to EXACT_AT_MOST vectors; of more, or where it keeps too many, the fixed-size one."""
+    if len(vectors) <= EXACT_AT_MOST:
+        fitted = exact(vectors, seed)
+        if fitted.figures["centres"] * vectors.shape[1] <= MAX_CELLS:
+            return fitted._replace(again=lambda others, settings, seed: exact(others, seed))
+    return nystroem(vectors, seed)._replace(again=lambda others, settings, seed: nystroem(others, seed))
 
 
 def exact(vectors: NDArray[np.float64], seed: int) -> Fitted:

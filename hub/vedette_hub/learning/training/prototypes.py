@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vedette_hub.learning.errors import TrainingRefusedError
+from vedette_hub.learning.training.scaling import MAX_CELLS
 from vedette_hub.learning.training.vector_model import Fitted
 
 SIZES = (250, 500, 1_000)
@@ -19,6 +20,8 @@ MOST = 0.05
 """Share of the probes from which a cut is refused."""
 FULL = 8_000
 """Vectors that the full model is fitted to, at most; of more, so many at even steps."""
+FULL_CELLS = 1 << 22
+"""Its vectors x features, at most: they take 32 MB."""
 BESIDE = 0.5
 """Share of the probes that cuts are chosen by calling outliers: they lie between training vectors, and beyond."""
 
@@ -54,12 +57,12 @@ def choose(fit: FitTo, vectors: NDArray[np.float64], seed: int) -> Cut:
     Raises:
         TrainingRefusedError: every cut changes more than MOST of the labels.
     """
-    some = vectors[:: -(-len(vectors) // FULL)]
+    some = vectors[:: -(-len(vectors) // min(FULL, FULL_CELLS // vectors.shape[1]))]
     draw = np.random.default_rng(seed)
     one, other = (vectors[draw.integers(0, len(vectors), PROBES)] for _ in range(2))
     probes = one + draw.uniform(0.0, 3.0, (PROBES, 1)) * (other - one)
     tried: dict[int, int] = {}
-    for size in SIZES:
+    for size in dict.fromkeys(min(size, MAX_CELLS // vectors.shape[1]) for size in SIZES):
         if size >= len(vectors):
             return Cut(len(vectors), len(vectors), probes, -fit(vectors, seed, len(vectors), 1.0).normality(probes))
         # A neighbourhood is a share of all vectors, or it would be another question.
@@ -71,7 +74,7 @@ def choose(fit: FitTo, vectors: NDArray[np.float64], seed: int) -> Cut:
     best = min(tried, key=lambda size: tried[size])
     if tried[best] > MOST * PROBES:
         raise TrainingRefusedError(
-            f"no {SIZES[-1]} vectors can stand for the {len(vectors)} there are: {tried[best]} of {PROBES} labels "
+            f"no {max(tried)} vectors can stand for the {len(vectors)} there are: {tried[best]} of {PROBES} labels "
             "change; take isolation_forest or one_class_svm"
         )
     return Cut(best, len(some), probes, -fit(some, seed, len(some), len(some) / best).normality(probes))

@@ -38,6 +38,8 @@ class Fitted(NamedTuple):
     """The boundary is never drawn at more normality than this, whatever the budget."""
     loosest: float = -np.inf
     """Nor moved to this little by what people said of alerts: a model has nothing to say any more there."""
+    again: Fit | None = None
+    """How to fit other vectors in the very same way, so that scores compare; None: as these were."""
 
 
 Fit = Callable[[NDArray[np.float64], Settings, int], Fitted]
@@ -81,7 +83,7 @@ def train_with(fit: Fit, make: Make, dataset: Dataset, settings: Settings, tell:
     fitted = fit(chosen, settings, dataset.seed)
     tell(0.3, "drawing the boundary")
     if settings.contamination is None:
-        rows, scores = unseen(fit, dataset, chosen, settings)
+        rows, scores = unseen(fitted.again or fit, dataset, chosen, settings)
         limit = min(-threshold(dataset, settings, rows, scores), fitted.strictest)
         limit = -with_labels(
             dataset, -limit, lambda some: -fitted.normality(vectors[some]), float(np.std(scores)), -fitted.loosest
