@@ -176,6 +176,11 @@ class Jump:
         self.fields.put(series, f)
         return jumps
 
+    def leave(self, series: NDArray[np.intp]) -> None:
+        """These are stuck: where they went when they froze is no edge."""
+        for field in (_RISEN, _FALLEN, _SPIKED):
+            self.fields.table[series, field] = 0.0
+
     def _weigh(self, g: NDArray[np.float64], series: int, length: int, sigma: float, time: float) -> Jumped | None:
         """Look closely at what ended AFTER readings ago, after `length`; learn how large it was, or return the jump."""
         kept = self.fields.kept(series, int(g[_COUNT]))

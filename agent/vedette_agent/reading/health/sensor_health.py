@@ -131,6 +131,8 @@ class SensorHealth:
             if repeating:
                 for i, what in repeating.items():
                     stuck[self._at(rows, int(place[i]))] = what
+                if self._jump is not None:
+                    self._jump.leave(series[list(repeating)])
                 others = np.ones(len(x), np.bool_)
                 others[list(repeating)] = False
                 place, x, series, time = place[others], x[others], series[others], time[others]
