@@ -165,7 +165,7 @@ def test_factors_are_those_of_scikit_learn() -> None:
 
 
 def test_the_cut_to_prototypes_is_measured_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = dataset(series(1, 2500), series(2, 2500))
+    made = dataset(series(1, 1600))
     figures = lof.train(made, Settings(), lambda done, what: None).figures
     assert figures["prototypes"] in prototypes.SIZES
     full = figures["full_model"]

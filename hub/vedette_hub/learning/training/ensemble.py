@@ -87,7 +87,7 @@ def _member(
     module: ModuleType, dataset: Dataset, given: Prepared, settings: Settings
 ) -> tuple[NDArray[np.intp], _Part]:
     fitted: Fitted = module.fit(given.chosen, settings, dataset.seed)
-    rows, scores = unseen(module.fit, dataset, given.chosen, settings)
+    rows, scores = unseen(fitted.again or module.fit, dataset, given.chosen, settings)
     # Its own boundary is the scale of its scores, and of what a report says of it.
     limit = -threshold(dataset, settings._replace(contamination=None), rows, scores)
     model = fitted.exported(limit)
