@@ -23,6 +23,7 @@ from vedette_agent.learnt import Learnt
 from vedette_agent.mqtt.transport import Will
 from vedette_agent.reading.decoding.decoder import Decoder
 from vedette_agent.reading.effects import Effects
+from vedette_agent.reading.health.listening import Listening
 from vedette_agent.reading.profile_watch import ProfileWatch
 from vedette_agent.reading.reservoir import Reservoir
 from vedette_agent.reading.settled import REMEMBERED
@@ -31,7 +32,7 @@ from vedette_agent.reading.telemetry import Telemetry
 from vedette_agent.state_lock import StateLock
 from vedette_agent.trace import Trace
 from vedette_agent.update import answer
-from vedette_agent.update.samples import Budget, pack
+from vedette_agent.update.samples import Budget, pack_both
 from vedette_models import topics
 from vedette_models.messages import Activation, Report
 
@@ -51,6 +52,8 @@ logger = logging.getLogger(__name__)
 
 ASKED_EVERY = 0.5
 """Seconds between two looks for what other processes have left in the database."""
+MISSED_EVERY = 5.0
+"""Seconds between two looks for devices that have fallen silent."""
 COMMIT_RETRY_FIRST, COMMIT_RETRY_LONGEST = 0.5, 30.0
 
 
@@ -88,7 +91,12 @@ class Agent:
         self._unwatched = self._learnt.resume(self._outbox.alert_states(), time.time())
         tables = {name: watch.table for name, watch in watches.items()}
         decoder = Decoder(config.streams, config.profiles, config.time, config.limits, tables)
-        self._stages = Stages(decoder, watches, traced=self._trace is not None)
+        self._stages = Stages(
+            decoder,
+            watches,
+            traced=self._trace is not None,
+            listening=Listening(at_first=config.gateway.stalled_after),
+        )
         self._telemetry = Telemetry(
             config.devices,
             [stream.pattern.filter for stream in config.streams],
@@ -198,6 +206,7 @@ class Agent:
             group.create_task(self._heartbeat.watchdog(), name="watchdog")
             group.create_task(self._learnt.keep(self.config.gateway.checkpoint_every), name="checkpoints")
             group.create_task(self._answer_requests(), name="requests")
+            group.create_task(self._miss(), name="silent devices")
 
     async def _close(self) -> None:
         await self._learnt.save()
@@ -225,6 +234,21 @@ class Agent:
             self._count(batch, outcome)
             if self._overheard is not None:
                 self._overheard.add(batch.messages)
+            if outcome.alerts:
+                self._wake()
+
+    async def _miss(self) -> None:
+        """Alert devices that have fallen silent, as long as others can be heard."""
+        while True:
+            await asyncio.sleep(MISSED_EVERY)
+            if self._heartbeat.ingest() != "receiving":
+                continue
+            async with self._learnt.changing():
+                outcome = self._stages.miss(time.time())
+                if outcome.durable:
+                    await self._commit(Effects(outcome.alerts, outcome.states))
+            self.tally.suppressed += outcome.suppressed
+            self.tally.alerts += sum(alert.revision == 1 for alert in outcome.alerts)
             if outcome.alerts:
                 self._wake()
 
@@ -286,7 +310,7 @@ class Agent:
         while True:
             await asyncio.sleep(self.config.samples.every)
             packed = [
-                pack(name, watch.profile.channel_names, watch.reservoir.take(), time.time(), budget.row_bytes)
+                pack_both(name, watch.profile.channel_names, watch.reservoir, time.time(), budget.row_bytes)
                 for name, watch in turn
                 if watch.reservoir is not None
             ]
@@ -312,6 +336,7 @@ class Agent:
 
     def _devices_connected(self) -> None:
         self._local.connected()
+        self._stages.resume_listening()
         self._heartbeat.soon()
 
     def _remember_filters(self, filters: Sequence[str]) -> None:

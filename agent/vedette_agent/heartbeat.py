@@ -110,13 +110,7 @@ class Heartbeat:
         hub, telemetry = self._hub, self._telemetry
         await self._look_at_box()
         box = self._box
-        ingest = status.ingest_state(
-            connected=telemetry.subscribed,
-            last_arrival=telemetry.last_arrival,
-            started=self._started,
-            now=now,
-            stalled_after=self._config.gateway.stalled_after,
-        )
+        ingest = self.ingest()
         return Status(
             gateway=self._config.gateway.id,
             online=True,
@@ -127,6 +121,7 @@ class Heartbeat:
             last_reading=telemetry.last_arrival,
             hub="none" if hub is None else "connected" if hub.up else "disconnected",
             devices=self._learnt.devices,
+            silent=self._learnt.silent,
             open_alerts=len(self._learnt.open_alerts()),
             outbox_rows=box.rows,
             outbox_bytes=box.bytes,
@@ -135,9 +130,20 @@ class Heartbeat:
             state_age=self._learnt.age,
             counters=self._tally.counters(),
             models=self._updater.running() if self._updater else {},
+            alert_rates={name: watch.alert_rate for name, watch in self._learnt.watches.items()},
             manifest=self._updater.counter if self._updater else 0,
             nonce=self._updater.nonce if self._updater else "",
             problems=(*self._connection_problems(), *self._own_problems(ingest, box.rows), *self._more_problems()),
+        )
+
+    def ingest(self) -> str:
+        """Whether readings arrive: `receiving`, `stalled`, `waiting` or `disconnected`."""
+        return status.ingest_state(
+            connected=self._telemetry.subscribed,
+            last_arrival=self._telemetry.last_arrival,
+            started=self._started,
+            now=time.time(),
+            stalled_after=self._config.gateway.stalled_after,
         )
 
     async def _look_at_box(self) -> None:

@@ -45,6 +45,11 @@ class Learnt:
         """Devices known now."""
         return sum(len(watch.table) for watch in self.watches.values())
 
+    @property
+    def silent(self) -> int:
+        """Devices that have stopped reporting."""
+        return sum(watch.health.silent for watch in self.watches.values())
+
     def open_alerts(self) -> list[Alert]:
         """The newest revision of every open alert."""
         return [alert for watch in self.watches.values() for alert in watch.decider.open_alerts]
@@ -80,7 +85,7 @@ class Learnt:
         dropped: list[AlertStateRow] = []
         for name, changes in by_profile.items():
             known = self.watches.get(name)
-            for change in changes if known is None else known.decider.restore(changes):
+            for change in changes if known is None else known.resume(changes):
                 dropped.append(AlertStateRow(name, change.device, change.kind, b""))
                 if change.state is not None and change.state.alert is not None:
                     events.append(cleared(change.state.alert, change.state.alert.time, "no longer watched"))

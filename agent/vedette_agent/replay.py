@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from vedette_agent.reading.decoding.timestamps import seconds
+from vedette_agent.reading.health.listening import Listening
 from vedette_agent.reading.profile_watch import ProfileWatch
-from vedette_models.messages import Alert
+from vedette_models.messages import Alert, AlertRate
 from vedette_models.readings import ReadingBatch
 
 if TYPE_CHECKING:
@@ -19,10 +21,14 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
+    from numpy.typing import NDArray
+
     from vedette_agent.config import Config
     from vedette_models.profile import Profile
 
 BATCH = 512
+TICK = 900.0
+"""Seconds of the file's time after which, at the latest, it is looked at who is silent."""
 TIME_COLUMNS = ("time", "timestamp", "ts", "datetime", "date")
 DEVICE_COLUMN = "device"
 DELIMITERS = ",;\t|"
@@ -70,8 +76,12 @@ class Summary:
     devices: set[str] = field(default_factory=set)
     suppressed: int = 0
     severities: Counter[str] = field(default_factory=Counter)
+    rate: AlertRate = field(default_factory=AlertRate)
+    """The alert budget, and what it came to."""
     problems: list[str] = field(default_factory=list)
     """The first lines that could not be used, and why."""
+    left_out: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By device and channel, which were not judged together with the others in the end, and why."""
 
     def as_json(self) -> dict[str, object]:
         """For a machine."""
@@ -88,6 +98,12 @@ class Summary:
             "severities": dict(self.severities),
             "suppressed": self.suppressed,
             "alerts_per_device_week": round(alerts / weeks, 3) if weeks > 0 else None,
+            "budget": {
+                "target": self.rate.target,
+                "realised": round(self.rate.alerts / self.rate.device_weeks, 3) if self.rate.device_weeks > 0 else None,
+                "device_weeks": round(self.rate.device_weeks, 3),
+            },
+            "left_out": self.left_out,
         }
 
 
@@ -117,6 +133,8 @@ class Replay:
         self.layout = find_layout(config, header, profile, time_column, device_column)
         self._watch = ProfileWatch(self.layout.profile, config.gateway.id, "replay", config.limits.max_devices)
         self.summary = Summary(self.layout.profile.name)
+        self._listening = Listening()
+        self._newest = -math.inf
         self.events: list[Alert] = []
         """Of the batch whose readings are being returned."""
 
@@ -130,30 +148,58 @@ class Replay:
                 yield from self._score(taken)
                 taken = []
         yield from self._score(taken)
+        self.summary.left_out = self._watch.left_out()
 
     def _score(self, lines: Sequence[tuple[int, list[str]]]) -> Iterator[ReplayedReading]:
         kept, batch, names = self._read(lines)
         if not kept:
             return
-        watched = self._watch.process(batch)
-        self.events = watched.decided.events
+        self._count(batch, names)
+        self.events, readings = [], []
+        for part in self._moments(batch.time):
+            readings += self._process(kept[part], batch.take(part), names[part])
+        yield from readings
+
+    def _moments(self, time: NDArray[np.float64]) -> Iterator[slice]:
+        """Parts of a batch between which somebody may be found silent, where there is somebody to hear meanwhile."""
+        first = 0
+        if len(self._watch.table) > 1:
+            newest = np.maximum.accumulate(np.maximum(time, self._newest))
+            for end in (np.flatnonzero(np.diff(newest // TICK)) + 1).tolist():
+                yield slice(first, end)
+                first = end
+        yield slice(first, len(time))
+
+    def _process(self, written: list[str], batch: ReadingBatch, names: list[str]) -> list[ReplayedReading]:
+        heard = np.array([self._listening.heard(self._newer(float(time))) for time in batch.time])
+        watched = self._watch.process(batch, heard)
+        missed = self._watch.tick(self._listening.clock, self._newest)
+        events = watched.decided.events + missed.events
         raised = {
             row for row, event in zip(watched.decided.rows, watched.decided.events, strict=True) if event.revision == 1
         }
-        self._count(batch, names, watched.decided.suppressed)
-        strength = np.maximum(watched.verdicts.anomaly, watched.verdicts.impossible.any(axis=1))
-        for row, (time, device) in enumerate(zip(kept, names, strict=True)):
-            yield ReplayedReading(time, device, float(strength[row]), row in raised)
+        self.events += events
+        self.summary.suppressed += watched.decided.suppressed + missed.suppressed
+        self.summary.severities.update(event.severity for event in events if event.revision == 1)
+        self.summary.rate = self._watch.alert_rate
+        strength = np.maximum(watched.verdicts.anomaly, watched.verdicts.faults.readings_withheld(len(batch)))
+        return [
+            ReplayedReading(time, device, float(strength[row]), row in raised)
+            for row, (time, device) in enumerate(zip(written, names, strict=True))
+        ]
 
-    def _count(self, batch: ReadingBatch, names: Sequence[str], suppressed: int) -> None:
+    def _newer(self, time: float) -> float:
+        """The newest time of any device by now: the clock of a file."""
+        self._newest = max(self._newest, time)
+        return self._newest
+
+    def _count(self, batch: ReadingBatch, names: Sequence[str]) -> None:
         summary = self.summary
         summary.readings += len(batch)
         summary.devices.update(names)
-        summary.suppressed += suppressed
         low, high = float(batch.time.min()), float(batch.time.max())
         summary.first = low if summary.first is None else min(low, summary.first)
         summary.last = high if summary.last is None else max(high, summary.last)
-        summary.severities.update(event.severity for event in self.events if event.revision == 1)
 
     def _read(self, lines: Sequence[tuple[int, list[str]]]) -> tuple[list[str], ReadingBatch, list[str]]:
         """(times as written, batch, device names) of the lines that can be used."""

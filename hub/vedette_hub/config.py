@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from vedette_hub.errors import ConfigurationError
+from vedette_hub.learning.training.algorithms import ALGORITHMS, DEFAULT, unknown
 
 ENVIRONMENT_PREFIX = "VEDETTE_HUB_"
 BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
@@ -36,6 +37,12 @@ def _database_url(url: str) -> str:
     if url and not url.startswith(("sqlite:///", "postgresql")):
         raise ValueError("write it as sqlite:////absolute/path.db or postgresql+psycopg://HOST/NAME")
     return url
+
+
+def _algorithm(name: str) -> str:
+    if name not in ALGORITHMS:
+        raise ValueError(unknown(name))
+    return name
 
 
 class _Section(BaseModel):
@@ -103,6 +110,7 @@ class LearningSection(_Section):
     """How models are trained."""
 
     schedule: str = "30 3 * * *"
+    algorithm: Annotated[str, AfterValidator(_algorithm)] = DEFAULT
     window: Annotated[int, Field(ge=2, le=1024)] = 16
     trees: Annotated[int, Field(ge=1, le=500)] = 100
     samples_per_tree: Annotated[int, Field(ge=2, le=4096)] = 256

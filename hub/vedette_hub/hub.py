@@ -49,10 +49,10 @@ def web_application(config: Config) -> APIFlask:
     # Imported here: the process that ingests needs neither Flask nor its memory, and is back sooner after a crash.
     from flask_bootstrap import Bootstrap5  # type: ignore[import-untyped]  # it has no types
 
-    from vedette_hub.api import alerts, gateways, health, jobs, metrics, models, rollout
+    from vedette_hub.api import alerts, forecasts, gateways, health, jobs, metrics, models, rollout
     from vedette_hub.api.application import new_application
     from vedette_hub.api.context import Context
-    from vedette_hub.web import console, model_pages, session
+    from vedette_hub.web import console, forecast_pages, model_pages, session
 
     here = Context(config, open_store(config.database_url))
     app = new_application(here)
@@ -61,7 +61,19 @@ def web_application(config: Config) -> APIFlask:
     session.configure(
         app, state.session_key(config.state_dir), hours=config.web.session_hours, secure=config.web.secure_cookies
     )
-    for part in (health, gateways, alerts, metrics, models, jobs, rollout, console, model_pages):
+    for part in (
+        health,
+        gateways,
+        alerts,
+        forecasts,
+        metrics,
+        models,
+        jobs,
+        rollout,
+        console,
+        model_pages,
+        forecast_pages,
+    ):
         app.register_blueprint(part.blueprint)
     return app
 

@@ -24,8 +24,13 @@ import msgspec
 import numpy as np
 
 from vedette_models import strict_reader, strict_writer
+from vedette_models.detectors.ensemble import Ensemble
+from vedette_models.detectors.forecast import Forecast
 from vedette_models.detectors.isolation_forest import IsolationForest
 from vedette_models.detectors.learnt import Learnt
+from vedette_models.detectors.lof import LocalOutlierFactor
+from vedette_models.detectors.mahalanobis import Mahalanobis
+from vedette_models.detectors.one_class_svm import OneClassSVM
 from vedette_models.golden import MAX_DEVICES, MAX_READINGS, Golden
 from vedette_models.rejection import ArtifactRejected, Rejection
 
@@ -40,7 +45,14 @@ FORMAT = 1
 MAX_BYTES = strict_reader.MAX_BYTES
 MAX_CHANNELS = 512
 
-DETECTORS: Mapping[str, Callable[[int, Learnt], LearntDetector]] = {IsolationForest.name: IsolationForest.build}
+DETECTORS: Mapping[str, Callable[[int, Learnt], LearntDetector]] = {
+    Ensemble.name: Ensemble.build,
+    Forecast.name: Forecast.build,
+    IsolationForest.name: IsolationForest.build,
+    LocalOutlierFactor.name: LocalOutlierFactor.build,
+    OneClassSVM.name: OneClassSVM.build,
+    Mahalanobis.name: Mahalanobis.build,
+}
 """By name, what builds a detector of so many channels from what was learnt."""
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]

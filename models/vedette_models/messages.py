@@ -52,7 +52,7 @@ class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
     device: str
     profile: str
     kind: str
-    """`anomaly`, a sensor-health fault such as `impossible`, or `test`."""
+    """`anomaly`; a sensor-health fault: `silent`, `stuck`, `impossible`, `jump` or `clock`; or `test`."""
     state: AlertState
     severity: Severity
     opened: float
@@ -67,7 +67,8 @@ class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
     channels: tuple[ChannelReason, ...] = ()
     cleared: float | None = None
     cleared_by: str = ""
-    """Why it ended: `quiet`, `model replaced`, `forgotten`, `no longer watched`, `test`."""
+    """Why it ended: `quiet`; `heard again` (a silent device); `sensor fault` (an anomaly explained by one);
+    `model replaced`, `forgotten`, `no longer watched`, `test`."""
     suppressed: int = 0
     """Alerts of this kind on this device held back by cooldown or rate limit since the one before."""
     time_quality: int = 0
@@ -128,6 +129,8 @@ class SampleBatch(msgspec.Struct, frozen=True):
     segments: tuple[Segment, ...]
     time: float
     """When they were gathered."""
+    suspect: bool = False
+    """Whether each segment has an anomaly or an open alert in it: normal only if somebody says so."""
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
@@ -185,6 +188,17 @@ class RunningModel(msgspec.Struct, frozen=True, omit_defaults=True):
     """When it was activated."""
 
 
+class AlertRate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The alert budget of a profile on one gateway, and what it came to there."""
+
+    target: float | None = None
+    """False alerts per device and week, at most; None: the operator has set a fixed threshold instead."""
+    alerts: int = 0
+    """Alerts of kind `anomaly`, raised while the devices known now were watched."""
+    device_weeks: float = 0.0
+    """How long that was, all devices together."""
+
+
 class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     """Retained state of an agent, on both brokers; the last will says `online: false`."""
 
@@ -200,6 +214,8 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     hub: str = ""
     """`connected`, `disconnected`, or `none` where no hub is configured."""
     devices: int = 0
+    silent: int = 0
+    """Devices that have stopped reporting."""
     open_alerts: int = 0
     outbox_rows: int = 0
     outbox_bytes: int = 0
@@ -211,6 +227,8 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     counters: Counters = Counters()
     models: dict[str, RunningModel] = {}
     """By profile; a profile that is not named runs without a model from the hub."""
+    alert_rates: dict[str, AlertRate] = {}
+    """By profile."""
     manifest: int = 0
     """Counter of the manifest in force; 0: none, or its counter was lost."""
     nonce: str = ""

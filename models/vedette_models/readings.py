@@ -23,6 +23,8 @@ class Quality(IntFlag):
     """The device did not say when: the time of arrival stands in."""
     CLOCK_AHEAD = 2
     """The device's time lay too far in the future and was replaced by the time of arrival."""
+    CLOCK_WRONG = 4
+    """The device's clock was known to be wrong, and its time was replaced by the time of arrival."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,12 @@ class ReadingBatch:
     """(N,) `Quality` flags."""
     origin: NDArray[np.intp]
     """(N,) index of the raw message that each reading came from."""
+    arrival: NDArray[np.float64] | None = None
+    """(N,) when it arrived, seconds since 1970 by our own clock, never falling; None where that is not known, as in a
+    file."""
+    ahead: NDArray[np.float64] | None = None
+    """(N,) seconds by which the device's time was ahead of the arrival, as the device sent it; NaN where it sent none.
+    None where arrivals are not known."""
 
     def __len__(self) -> int:
         return len(self.device)
@@ -50,7 +58,13 @@ class ReadingBatch:
     def take(self, rows: NDArray[np.intp] | slice) -> ReadingBatch:
         """The readings at `rows`, in that order."""
         return ReadingBatch(
-            self.device[rows], self.time[rows], self.values[rows], self.quality[rows], self.origin[rows]
+            self.device[rows],
+            self.time[rows],
+            self.values[rows],
+            self.quality[rows],
+            self.origin[rows],
+            None if self.arrival is None else self.arrival[rows],
+            None if self.ahead is None else self.ahead[rows],
         )
 
     @classmethod

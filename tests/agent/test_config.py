@@ -13,9 +13,10 @@ import pytest
 from nacl.signing import SigningKey
 
 from vedette_agent.config import Broker, Config, ConfigError, Problem, load
+from vedette_agent.config.health import HealthTable
 from vedette_agent.config.profiles import ChannelTable, DecisionsTable
 from vedette_models.keys import private_line, public_line
-from vedette_models.profile import Channel, Decisions, Profile
+from vedette_models.profile import Channel, Decisions, Health, Profile, Range
 
 ROOT = Path(__file__).parents[2]
 CASES = Path(__file__).parent / "cases" / "config"
@@ -102,6 +103,31 @@ def test_durations_and_sizes_may_be_numbers_or_text(write: Write) -> None:
     assert config.profiles["pump"].decisions == Decisions(cooldown=3600.0)
 
 
+def test_a_profile_says_which_faults_are_looked_for_and_a_device_may_have_ranges_of_its_own(write: Write) -> None:
+    text = SMALL + (
+        '[profiles.pump.health]\njump = false\nsilent_after = "1d"\nclock_tolerance = 60\n'
+        '[profiles.pump.ranges."pump 7".temperature]\nlow = -40\nhigh = 250\n'
+    )
+    pump = load(write(text), {}).profiles["pump"]
+    assert pump.health == Health(jump=False, silent_after=86_400.0, clock_tolerance=60.0)
+    assert pump.ranges == {"pump 7": {"temperature": Range(-40.0, 250.0)}}
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ("[profiles.pump.health]\nsilence = true\n", "unknown key"),
+        ("[profiles.pump.health]\nclock_tolerance = 0\n", "clock_tolerance"),
+        ("[profiles.pump.ranges.p7.pressure]\nlow = 1\n", "the profile has no such channel"),
+        ("[profiles.pump.ranges.p7.temperature]\nlow = 2\nhigh = 1\n", "low = 2 is not below high = 1"),
+        ("[profiles.pump]\nranges = 3\n", "must be a table for each device"),
+    ],
+)
+def test_mistakes_about_sensor_health_are_told(write: Write, table: str, problem: str) -> None:
+    text = SMALL + table if "\nranges" not in table else SMALL.replace("[profiles.pump]", "[profiles.pump]\nranges = 3")
+    assert any(problem in str(found) for found in problems(write(text)))
+
+
 def test_channels_keep_the_order_of_the_file(write: Write) -> None:
     text = SMALL.replace('channels = ["vibration", "temperature"]', "") + (
         '[profiles.pump.channels.zeta]\nunit = "mm/s"\nlow = 0\n[profiles.pump.channels.alpha]\nhigh = 1.5\n'
@@ -130,6 +156,8 @@ def test_an_address_has_host_port_encryption_and_path(url: str, expected: tuple[
 def test_the_tables_of_a_profile_have_the_fields_of_the_model() -> None:
     decisions = {field.name: field.default for field in msgspec.structs.fields(Decisions)}
     assert {name: field.default for name, field in DecisionsTable.model_fields.items()} == decisions
+    health = {field.name: field.default for field in msgspec.structs.fields(Health)}
+    assert {name: field.default for name, field in HealthTable.model_fields.items()} == health
     channel = {field.name: field.default for field in msgspec.structs.fields(Channel) if field.name != "name"}
     assert {name: field.default for name, field in ChannelTable.model_fields.items()} == channel
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from vedette_agent.cli import main
 from vedette_agent.config import Broker, Gateway, Limits, Models, OutboxLimits, Samples, Stream, TimePolicy, load
+from vedette_agent.config.health import HealthTable, RangeTable
 from vedette_agent.config.profiles import ChannelTable, DecisionsTable
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,7 @@ EXAMPLES = (
     "key_file",
     "key_ring",
 )
+OWN = ("device", "threshold", "silent_after", r"\[streams.channels\]", r"\[profiles.pump.ranges", r"temperature = \{")
 
 
 def run(*arguments: str | Path, **environment: str) -> Result:
@@ -192,10 +194,12 @@ def test_the_shipped_file_explains_every_key() -> None:
     pump = document["profiles"]["pump"]
     assert set(pump["channels"]["vibration"]) == set(ChannelTable.model_fields)
     assert set(pump["decisions"]) == set(DecisionsTable.model_fields)
+    assert set(pump["health"]) == set(HealthTable.model_fields)
+    assert set(pump["ranges"]["pump-7"]["temperature"]) == set(RangeTable.model_fields)
 
 
 def test_the_shipped_file_says_the_true_defaults(tmp_path: Path) -> None:
-    examples = re.compile(rf"({'|'.join(EXAMPLES)}|device|threshold|\[streams.channels\]|\w+ = \"sensors\.)")
+    examples = re.compile(rf"({'|'.join(EXAMPLES)}|{'|'.join(OWN)}|\w+ = \"sensors\.)")
     path = tmp_path / "agent.toml"
     path.write_text("\n".join(line for line in uncommented().splitlines() if not examples.match(line)))
     explicit, default = load(path, {}), load(SHIPPED, {})

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from numpy.typing import NDArray
 
 from tests.agent.streams import PROFILE, stream
 from vedette_agent.cli import main
 from vedette_agent.config import Config, load
 from vedette_agent.reading.profile_watch import ProfileWatch, Watched
 from vedette_agent.replay import Replay
+from vedette_models.messages import Alert
 from vedette_models.readings import ReadingBatch
 
 CONFIG = """
@@ -83,7 +85,8 @@ def test_replay_gives_the_scores_and_alerts_of_the_live_stages(loaded: Config) -
     for start in range(0, 900, 37):
         watched = watch.process(live.take(slice(start, start + 37)))
         events += watched.decided.events
-        scores.append(np.maximum(watched.verdicts.anomaly, watched.verdicts.impossible.any(axis=1)))
+        said = watched.verdicts
+        scores.append(np.maximum(said.anomaly, said.faults.readings_withheld(len(said.batch))))
     replay = Replay(loaded, io.StringIO(csv_of(batch)))
     replayed, seen = [], []
     said = None
@@ -111,6 +114,9 @@ def test_the_output_has_a_line_per_reading_and_the_summary_last(config: Path) ->
     weeks = 3 * (summary["to"] - summary["from"]) / 604_800
     assert summary["alerts_per_device_week"] == pytest.approx(summary["alerts"] / weeks, abs=1e-3)
     assert len([line for line in result.stderr.split("\n") if "device-" in line]) == summary["alerts"]
+    assert summary["budget"]["target"] == 0.5
+    assert 0.0 < summary["budget"]["device_weeks"] <= weeks, "gaps are not watched"
+    assert "\nalert budget: " in result.stderr
 
 
 def test_out_takes_the_scores_and_stdout_keeps_the_summary(config: Path, tmp_path: Path) -> None:
@@ -149,9 +155,9 @@ def test_files_of_many_kinds_say_the_same(loaded: Config, text: str) -> None:
     watched: list[ReadingBatch] = []
     process = replay._watch.process
 
-    def look(batch: ReadingBatch) -> Watched:
+    def look(batch: ReadingBatch, heard: NDArray[np.float64] | None = None) -> Watched:
         watched.append(batch)
-        return process(batch)
+        return process(batch, heard)
 
     replay._watch.process = look  # type: ignore[method-assign]  # a look in between
     assert [reading.device for reading in replay.run()] == ["device"]
@@ -272,3 +278,19 @@ def test_a_big_file_takes_no_more_memory_than_a_small_one(loaded: Config) -> Non
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.3 * peaks[0]
+
+
+def test_a_device_that_has_stopped_is_told_while_the_others_go_on(loaded: Config) -> None:
+    minutes = [(i, device) for i in range(300) for device in ("A", "B") if device == "A" or not 200 <= i < 260]
+    random = np.random.default_rng(1)
+    lines = [
+        f"{1.7e9 + 600 * i:.0f},{device},{random.normal():.4f},{1000 + random.normal():.4f}" for i, device in minutes
+    ]
+    replay = Replay(loaded, io.StringIO("\n".join(["time,device,vibration,pressure", *lines])))
+    events: list[Alert] = []
+    for _ in replay.run():
+        events += [event for event in replay.events if event not in events]
+
+    silent = [event for event in events if event.kind == "silent"]
+    assert [(event.device, event.state) for event in silent] == [("B", "active"), ("B", "cleared")]
+    assert 1.7e9 + 600 * 200 <= silent[0].opened <= 1.7e9 + 600 * 206

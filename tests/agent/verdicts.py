@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from vedette_agent.reading.decide import Decided, Decider
 from vedette_agent.reading.devices import DeviceTable
+from vedette_agent.reading.health.faults import Faults
+from vedette_agent.reading.health.impossible import Impossible
 from vedette_agent.reading.pipeline import Scored, Verdicts
 from vedette_models.detectors.base import Finding
 from vedette_models.messages import Alert
@@ -42,9 +44,16 @@ def verdicts(
     """What a pipeline with threshold 1 would say: strengths (N, C); values default to 0.5."""
     by_channel = np.asarray(strengths, np.float64)
     batch = ReadingBatch.of(devices, times, np.full(by_channel.shape, 0.5) if values is None else np.asarray(values))
-    faults = np.zeros(by_channel.shape, np.bool_) if impossible is None else np.asarray(impossible, np.bool_)
+    outside = np.zeros(by_channel.shape, np.bool_) if impossible is None else np.asarray(impossible, np.bool_)
+    faults = Faults()
+    if outside.any():
+        ranges = Impossible(Profile("pump", tuple(Channel(name, low=-100.0, high=100.0) for name in "ab")))
+        table = DeviceTable(1000)
+        for device in range(max(devices) + 1):
+            table.row(f"device-{device}")
+        faults = Faults((ranges.found(batch, outside, table),), outside)
     scores = GivenScores(by_channel, batch.values)
-    return Verdicts(batch, scores.total, faults, (Scored("given", 1.0, scores),))
+    return Verdicts(batch, scores.total, faults, (Scored("given", scores.total, scores),))
 
 
 class Watched:
@@ -54,7 +63,7 @@ class Watched:
         self, decisions: Decisions | None = None, *, epoch: str = "e1", channels: Sequence[str] = "ab"
     ) -> None:
         listed = tuple(Channel(name, low=-100.0, high=100.0) for name in channels)
-        self.profile = Profile("pump", listed, decisions or Decisions())
+        self.profile = Profile("pump", listed, decisions or Decisions(threshold=1.0))
         self.table = DeviceTable(1000)
         self.decider = Decider(self.profile, "gw", epoch, self.table)
         self.decided: Decided

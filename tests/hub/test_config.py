@@ -113,6 +113,11 @@ def test_the_commented_example_holds_every_key_with_its_default(tmp_path: Path) 
     assert written == {key for section in defaults.model_dump().values() for key in section}
 
 
+def test_an_unknown_algorithm_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ConfigurationError, match=r'there is no algorithm "magic"; there are .*isolation_forest'):
+        load(None, {"VEDETTE_HUB_LEARNING_ALGORITHM": "magic"})
+
+
 def test_the_example_in_configs_is_the_one_the_package_ships() -> None:
     assert (REPOSITORY / "configs" / "hub.toml").read_text() == EXAMPLE.read_text()
 

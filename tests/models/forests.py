@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from vedette_models import artifact
 from vedette_models.artifact import Artifact, Lineage
 from vedette_models.detectors.forest import Forest, Nodes, Tree
-from vedette_models.detectors.isolation_forest import IsolationForest, Usual
+from vedette_models.detectors.isolation_forest import IsolationForest
+from vedette_models.detectors.usual import Usual
 from vedette_models.features import FEATURES, WindowFeatures
 from vedette_models.golden import Golden
 from vedette_models.readings import ReadingBatch

@@ -50,6 +50,10 @@ class ScalarRangeBreak:
         self.readings: list[float] = []
         self.mean = self.deviation = self.level = 0.0
         self.week: dict[int, tuple[float, int]] = {}
+        self.hour: int | None = None
+        self.before: float | None = None
+        self.kept: list[float] = []
+        self.usually_kept = 0.0
         self.pairs: list[tuple[float, float]] = []
         lags = (1, 1, 1, 1, 1, 1, 24, 12, 48, 100)
         logarithmic = (3, 8, 9)
@@ -95,9 +99,24 @@ class ScalarRangeBreak:
 
     def against_the_week(self, time: float, x: float) -> float | None:
         hour = int(time % 604_800) // 3600
+        if hour != self.hour:
+            self.end_of_hour()
+            self.hour, self.before = hour, self.week[hour][0] if hour in self.week else None
         mean, seen = self.week.get(hour, (0.0, 0))
         self.week[hour] = mean + max(0.3, 1 / (seen + 1)) * (x - mean), seen + 1
         return x - mean if seen else None
+
+    def end_of_hour(self) -> None:
+        """Keep for the next week no more than three times what is usually kept."""
+        if self.hour is None or self.before is None:
+            return
+        mean, seen = self.week[self.hour]
+        change = mean - self.before
+        if len(self.kept) >= 24:
+            change = min(max(change, -3.0 * self.usually_kept), 3.0 * self.usually_kept)
+            self.week[self.hour] = self.before + change, seen
+        self.kept.append(abs(change))
+        self.usually_kept += (abs(change) - self.usually_kept) / min(len(self.kept), 168)
 
     def novelty(self, readings: list[float]) -> float | None:
         """Every third pair of neighbours is kept, six readings late, up to a hundred."""

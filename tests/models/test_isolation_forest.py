@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from tests.models.forests import complete_vectors, isolation_forest, normal_readings, trained
 from vedette_models.detectors.forest import Forest
-from vedette_models.detectors.isolation_forest import IsolationForest, Usual
+from vedette_models.detectors.isolation_forest import IsolationForest
 from vedette_models.detectors.learnt import Learnt
+from vedette_models.detectors.usual import Usual
 from vedette_models.readings import ReadingBatch
 from vedette_models.rejection import ArtifactRejected, Rejection
 

@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.models.scalar_rangebreak import ScalarRangeBreak
-from vedette_models.detectors import rangebreak_ranges
+from vedette_models.detectors import rangebreak_ranges, rangebreak_views
+from vedette_models.detectors.base import Finding, StateError
 from vedette_models.detectors.rangebreak import RangeBreak
 from vedette_models.detectors.rangebreak_ranges import Breaks, Ranges
 from vedette_models.detectors.rangebreak_views import (
@@ -205,3 +206,51 @@ def test_says_what_is_usual_in_the_readings_own_unit() -> None:
         assert finding.value == 9.0
         assert 3.5 < finding.low < 3.9 < 4.1 < finding.high < 4.5
     assert scores.finding(300, 0) is None
+
+
+def test_readings_unlike_any_pair_before_are_said_by_their_value_where_that_says_it() -> None:
+    counts = np.random.default_rng(3).poisson(1.0, 2000).astype(np.float64)
+    counts[1500] = 12.0
+    detector = RangeBreak(channels=1, devices=1)
+    scores = detector.score(ReadingBatch.of([0] * 2000, times(2000, 300.0), counts[:, None]))
+
+    before = counts[1400:1500]
+    assert scores.finding(1500, 0) == Finding("value", 12.0, before.min(), before.max())
+
+
+def test_a_fault_does_not_echo_a_week_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    week = 2016
+    x = 20.0 + noise(3 * week)
+    x[week + 1004 : week + 1020] += 400.0  # until the end of an hour, and for the whole of the hour before
+    echo = slice(2 * week + 990, 2 * week + 1040)
+
+    def loudest() -> float:
+        detector = RangeBreak(channels=1, devices=1)
+        scores = detector.score(ReadingBatch.of([0] * len(x), times(len(x), 300.0), x[:, None]))
+        assert scores.total[week + 1004] > 1.0
+        return float(scores.total[echo].max())
+
+    assert loudest() < 0.1
+    monkeypatch.setattr(rangebreak_views, "KEPT", np.inf)
+    assert loudest() > 0.5
+
+
+def test_state_saved_before_visits_of_hours_were_noted_is_taken_over() -> None:
+    detector, again = RangeBreak(channels=2, devices=2), RangeBreak(channels=2, devices=2)
+    detector.score(ReadingBatch.of([0, 1] * 200, times(400, 300.0), noise(800).reshape(400, 2)))
+    state = detector.state()
+    del state["visit"]
+
+    again.restore(state)
+
+    assert np.array_equal(again.state()["week_mean"], detector.state()["week_mean"])
+
+
+@pytest.mark.parametrize("hour", [-2.0, 168.0, 0.5, np.nan])
+def test_a_saved_visit_of_no_hour_is_refused(hour: float) -> None:
+    detector = RangeBreak(channels=1, devices=1)
+    state = detector.state()
+    state["visit"][0, 0, 0] = hour
+
+    with pytest.raises(StateError, match="an hour that no week has"):
+        detector.restore(state)

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vedette_agent.commands.alert_rate import in_words
 from vedette_agent.commands.options import config_option, load_or_exit
 
 if TYPE_CHECKING:
     from typing import TextIO
 
     from vedette_agent.replay import Replay
+
+LEFT_OUT_SHOWN = 20
+"""Devices of which is said which channels were not judged; the summary has all."""
 
 
 @click.command()
@@ -72,6 +76,10 @@ def replay(
         click.echo(f"skipped {problem}", err=True)
     if run.summary.skipped > len(run.summary.problems):
         click.echo(f"skipped {run.summary.skipped - len(run.summary.problems)} more lines", err=True)
+    for device, channels in list(run.summary.left_out.items())[:LEFT_OUT_SHOWN]:
+        said = "; ".join(f"{channel} {why}" for channel, why in channels.items())
+        click.echo(f"{device}: not judged together with the other channels: {said}", err=True)
+    click.echo(f"alert budget: {in_words(run.summary.rate)}", err=True)
     click.echo(json.dumps(run.summary.as_json()))
     if run.summary.readings == 0:
         sys.exit(1)

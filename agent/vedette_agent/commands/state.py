@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vedette_agent.commands.alert_rate import in_words
 from vedette_agent.commands.options import config_option, json_option, load_or_exit
 
 if TYPE_CHECKING:
@@ -53,7 +54,12 @@ def _complete(found: Status) -> dict[str, object]:
     """All fields, also those that a message leaves out at their default: programs should not have to know."""
     import msgspec
 
-    return {**msgspec.structs.asdict(found), "counters": msgspec.structs.asdict(found.counters)}
+    rates = {profile: msgspec.structs.asdict(rate) for profile, rate in found.alert_rates.items()}
+    return {
+        **msgspec.structs.asdict(found),
+        "counters": msgspec.structs.asdict(found.counters),
+        "alert_rates": rates,
+    }
 
 
 def _describe(found: Status, running: bool) -> Iterator[str]:
@@ -64,13 +70,16 @@ def _describe(found: Status, running: bool) -> Iterator[str]:
         why = found.reason or "no farewell"
         yield f"gateway {found.gateway}: NOT RUNNING, last heard of {_ago(found.time, now)} ago ({why})"
     last = "nothing yet" if found.last_reading is None else f"last message {_ago(found.last_reading, now)} ago"
-    yield f"ingest   {found.ingest}, {last}, {found.devices} devices"
+    silent = f", {found.silent} of them silent" if found.silent else ""
+    yield f"ingest   {found.ingest}, {last}, {found.devices} devices{silent}"
     counters = found.counters
     yield (
         f"readings {counters.scored} scored, {counters.dead_letters} dead letters, {counters.duplicates} duplicates, "
         f"{counters.retained} retained"
     )
     yield f"alerts   {found.open_alerts} open, {counters.alerts} raised, {counters.suppressed} held back"
+    for profile, rate in found.alert_rates.items():
+        yield f"budget   {profile}: {in_words(rate)}"
     waiting = "empty" if found.outbox_rows == 0 else f"{found.outbox_rows} rows, {found.outbox_bytes} bytes"
     oldest = "" if found.outbox_oldest is None else f", the oldest {_ago(found.outbox_oldest, now)} old"
     yield f"outbox   {waiting}{oldest}; hub {found.hub}; {found.lost_rows} rows lost"

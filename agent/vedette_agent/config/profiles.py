@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vedette_agent.config.health import build_health, build_ranges
 from vedette_agent.config.problems import unknown_key
 from vedette_agent.config.tables import validated
 from vedette_agent.config.units import Number, Seconds, Whole, describe, is_name
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from vedette_agent.config.problems import Findings, KeyPath
 
 MAX_CHANNELS = 256
-_KEYS = ("channels", "decisions")
+MAX_ALERTS_PER_WEEK = 1_000
+_KEYS = ("channels", "decisions", "health", "ranges")
 _DEFAULTS = Decisions()
 _NAME = "the name of a {what} has 1 to 64 printable characters, no space at either end"
 
@@ -38,6 +40,7 @@ class ChannelTable(_Table):
 class DecisionsTable(_Table):
     """[profiles.<name>.decisions]: the fields of `Decisions`, with the ranges in which they make sense."""
 
+    alerts_per_week: Annotated[Number, Field(gt=0, le=MAX_ALERTS_PER_WEEK)] = _DEFAULTS.alerts_per_week
     threshold: Annotated[Number, Field(gt=0)] | None = _DEFAULTS.threshold
     medium: Annotated[Number, Field(ge=1)] = _DEFAULTS.medium
     high: Annotated[Number, Field(ge=1)] = _DEFAULTS.high
@@ -73,7 +76,11 @@ def build_profile(name: str, table: Any, findings: Findings) -> Profile | None:
             findings.add((*path, key), unknown_key(key, _KEYS))
     channels = _channels((*path, "channels"), table, findings)
     decisions = _decisions((*path, "decisions"), table.get("decisions", {}), findings)
-    return None if channels is None or decisions is None else Profile(name, channels, decisions)
+    health = build_health((*path, "health"), table.get("health", {}), findings)
+    if channels is None or decisions is None or health is None:
+        return None
+    ranges = build_ranges((*path, "ranges"), table.get("ranges", {}), channels, findings)
+    return Profile(name, channels, decisions, health, {device: dict(own) for device, own in ranges.items()})
 
 
 def _channels(path: KeyPath, table: Mapping[str, Any], findings: Findings) -> tuple[Channel, ...] | None:
@@ -122,6 +129,8 @@ def _decisions(path: KeyPath, table: Any, findings: Findings) -> Decisions | Non
     fields = validated(DecisionsTable, path, table, findings)
     if fields is None:
         return None
+    if fields.threshold is not None and "alerts_per_week" in table:
+        findings.warn((*path, "alerts_per_week"), "does nothing beside a fixed threshold, remove one of both")
     levels = ("medium", "high", "critical")
     for lower, upper in pairwise(levels):
         below, above = getattr(fields, lower), getattr(fields, upper)

@@ -38,6 +38,8 @@ def effective(config: Config) -> dict[str, Any]:
                     for channel in profile.channels
                 },
                 "decisions": msgspec.to_builtins(profile.decisions),
+                "health": msgspec.to_builtins(profile.health),
+                "ranges": msgspec.to_builtins(profile.ranges),
             }
             for name, profile in config.profiles.items()
         },

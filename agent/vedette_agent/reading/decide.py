@@ -2,19 +2,24 @@
 
 An alert opens with the first reading at or above the threshold, rises in severity as the score does, and clears after
 `clear_after` quiet readings in a row. Cooldown and rate limit hold back what would open next; what was held back is
-counted.
+counted. Faults of sensors and devices are alerts of their own kinds, by their own rules (`health.faults`): they have a
+cooldown and no rate limit, and do not count against the alert budget.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
 
 from vedette_agent.reading import reason
+from vedette_agent.reading.health.faults import CLOCK, RULES, SILENT, Faults, Found
+from vedette_agent.reading.pipeline import Verdicts
 from vedette_models.messages import SEVERITIES, Alert, ChannelReason, Severity
+from vedette_models.readings import Quality, ReadingBatch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,13 +27,29 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vedette_agent.reading.devices import DeviceTable
-    from vedette_agent.reading.pipeline import Verdicts
+    from vedette_agent.reading.health.faults import Transient
+    from vedette_agent.reading.health.silent import Missed
     from vedette_models.profile import Decisions, Profile
 
-ANOMALY, IMPOSSIBLE = "anomaly", "impossible"
-KINDS = (ANOMALY, IMPOSSIBLE)
-IMPOSSIBLE_SEVERITY: Severity = "medium"
+ANOMALY = "anomaly"
+KINDS = (ANOMALY, *RULES)
 DAY = 86_400.0
+WEEK = 7 * DAY
+DEARER, DEAREST = 1.7, 3.0
+"""Each alert on the budget makes the next one of the device dearer: it must be so many times rarer, for up to so many
+alerts. Measured on NAB (benchmarks/README.md): with 1.0 the worst tenth of the devices get twice as many false alerts,
+for two windows of 116 more; 2.2 costs three windows.
+"""
+DRAIN = 4.5
+"""Alerts that leave the budget per week, as multiples of it: at 0.5 a week one is forgotten after three days."""
+NEWCOMER = 2.0
+"""Alerts on the budget of a device that was never seen before: what it does in its first days is often said to be
+strange, and seldom is. It halves the false alerts of the first week and costs no window of NAB.
+"""
+LATE = 3_600.0
+"""A reading up to so many seconds older than what it follows was late, or comes again after a crash whose commit knew
+the readings after it: it neither opens nor ends an alert. One that is older still comes from a clock that was set back.
+"""
 LATE = 3_600.0
 """A reading up to so many seconds older than what it follows was late, or comes again after a crash whose commit knew
 the readings after it: it neither opens nor ends an alert. One that is older still comes from a clock that was set back.
@@ -54,6 +75,9 @@ class AlertState(msgspec.Struct):
     """Held back since the newest alert."""
     holding: bool = False
     """The condition goes on, held back: counted once."""
+    load: float | None = None
+    """What earlier alerts weigh on the alert budget, in alerts; None: none was judged yet."""
+    load_time: float = 0.0
 
 
 def cleared(alert: Alert, time: float, why: str) -> Alert:
@@ -114,8 +138,7 @@ class Decider:
         """What the readings of a batch raise, escalate and clear."""
         batch = verdicts.batch
         self._make_room()
-        impossible: NDArray[np.bool_] = np.asarray(verdicts.impossible.any(axis=1))
-        striking = (verdicts.anomaly >= 1.0) | impossible
+        striking = (verdicts.anomaly >= 1.0) | verdicts.faults.at_fault(len(batch))
         events: list[Alert] = []
         rows: list[int] = []
         changes: dict[tuple[int, str], None] = {}
@@ -126,18 +149,69 @@ class Decider:
             look[batch.device[striking]] = True
             for row in np.flatnonzero(look[batch.device]):
                 device, time = int(batch.device[row]), float(batch.time[row])
-                for kind, strength in ((ANOMALY, float(verdicts.anomaly[row])), (IMPOSSIBLE, float(impossible[row]))):
+                for kind in KINDS:
+                    strength = _strength(kind, int(row), verdicts)
+                    if strength == 0.0 and (device, kind) not in self._states:
+                        continue
                     signal = Signal(int(row), device, time, strength)
                     event, held = self._step(kind, signal, verdicts)
                     suppressed += held
-                    if event is not None:
-                        events.append(event)
+                    caused = [event] if event is not None else []
+                    if kind == SILENT:
+                        caused += self._heard(signal)
+                    for one in caused:
+                        events.append(one)
                         rows.append(int(row))
                         changes[device, kind] = None
+                for transient in verdicts.faults.transients.get(int(row), ()):
+                    if (event := self._explained(device, time, transient)) is not None:
+                        events.append(event)
+                        rows.append(int(row))
+                        changes[device, ANOMALY] = None
                 before = self._open[device]
                 self._watch(device)
                 alerting[row] = before or self._open[device]
         return Decided(events, rows, [self._change(*key) for key in changes], suppressed, alerting)
+
+    def miss(self, missed: Sequence[Missed], now: float) -> Decided:
+        """Alert devices that are silent at `now`, unless they are alerted already."""
+        if not missed:
+            return Decided([], [], [], 0)
+        self._make_room()
+        count, channels = len(missed), len(self.profile.channels)
+        silent = Found(SILENT, np.ones(count, np.bool_), lambda row: missed[row].explain())
+        batch = ReadingBatch.of(
+            [one.device for one in missed],
+            np.full(count, now),
+            np.full((count, channels), np.nan),
+            np.full(count, int(Quality.ARRIVAL_TIME), np.uint8),
+        )
+        verdicts = Verdicts(batch, np.zeros(count), Faults((silent,)), ())
+        events, rows, changes, suppressed = [], [], [], 0
+        for row, one in enumerate(missed):
+            event, held = self._step(SILENT, Signal(row, one.device, now, 1.0), verdicts)
+            suppressed += held
+            self._watch(one.device)
+            if event is not None:
+                events.append(event)
+                rows.append(row)
+                changes.append(self._change(one.device, SILENT))
+        return Decided(events, rows, changes, suppressed)
+
+    def _heard(self, signal: Signal) -> list[Alert]:
+        """A device that was silent is heard again: whatever was said of it is over."""
+        state = self._states.get((signal.device, SILENT))
+        if state is None:
+            return []
+        state.holding = False
+        return [] if state.alert is None else [self._clear(state, state.alert, signal.time, "heard again")]
+
+    def _explained(self, device: int, time: float, transient: Transient) -> Alert | None:
+        """Clear the anomaly that a transient opened before it was recognised as one."""
+        state = self._states.get((device, ANOMALY))
+        if state is None or state.alert is None or state.alert.opened < transient.began:
+            return None
+        return self._clear(state, state.alert, time, "sensor fault") if state.channel == transient.column else None
 
     def _step(self, kind: str, signal: Signal, verdicts: Verdicts) -> tuple[Alert | None, int]:
         """Advance one alert by one reading: (event, 1 if an alert was held back)."""
@@ -153,7 +227,11 @@ class Decider:
                 self._hold_on(state, kind, signal, verdicts)
             return None, 0
         severity = self._severity(kind, signal.strength)
-        if self._cooling(state, severity, signal.time) or not self._take_token(state, signal.time):
+        if (
+            self._cooling(state, kind, severity, signal.time)
+            or (kind == ANOMALY and not self._is_worth_it(state, signal, verdicts))
+            or (kind == ANOMALY and not self._take_token(state, signal.time))
+        ):
             newly = not state.holding
             if newly:
                 state.channel = self._explain(kind, signal, verdicts)[-1]
@@ -168,7 +246,7 @@ class Decider:
             state.quiet = 0
         elif self._reports(state, kind, signal, verdicts):
             state.quiet += 1
-            state.holding = state.quiet < self.profile.decisions.clear_after
+            state.holding = state.quiet < self._clear_after(kind)
 
     def _raise(self, state: AlertState, kind: str, severity: Severity, signal: Signal, verdicts: Verdicts) -> Alert:
         device = self.table.name(signal.device)
@@ -195,16 +273,19 @@ class Decider:
             time_quality=int(verdicts.batch.quality[signal.row]),
         )
         state.channel, state.quiet, state.suppressed, state.holding = channel, 0, 0, False
+        if state.load is not None:
+            state.load += 1.0
         return state.alert
 
     def _go_on(self, state: AlertState, alert: Alert, kind: str, signal: Signal, verdicts: Verdicts) -> Alert | None:
         """An open alert: quiet, louder, or over."""
         rules = self.profile.decisions
         if signal.strength < rules.hysteresis:
-            if _is_late(signal.time, alert.time) or not self._reports(state, kind, signal, verdicts):
+            late = kind not in (CLOCK, SILENT) and _is_late(signal.time, alert.time)
+            if late or kind == SILENT or not self._reports(state, kind, signal, verdicts):
                 return None
             state.quiet += 1
-            if state.quiet < rules.clear_after:
+            if state.quiet < self._clear_after(kind):
                 return None
             return self._clear(state, alert, signal.time, "quiet")
         state.quiet = 0
@@ -239,51 +320,59 @@ class Decider:
         self, kind: str, signal: Signal, verdicts: Verdicts
     ) -> tuple[str, str, tuple[ChannelReason, ...], int]:
         """(detector, sentence, reasons, column of the main channel)."""
-        if kind == IMPOSSIBLE:
-            columns = np.flatnonzero(verdicts.impossible[signal.row])
-            reasons = tuple(self._out_of_range(int(c), verdicts, signal.row, len(columns)) for c in columns)
-            first = int(columns[0])
-            sentence = reason.impossible(self.profile.channels[first], float(verdicts.batch.values[signal.row, first]))
-            return "sensor_health", sentence, reasons, first
+        if kind != ANOMALY:
+            return "sensor_health", *verdicts.faults.explain(kind, signal.row)
         detector, reasons = verdicts.reasons(signal.row, self.profile)
         main = self.profile.channel_names.index(reasons[0].channel) if reasons else -1
         return detector, reason.anomaly(reasons), reasons, main
-
-    def _out_of_range(self, column: int, verdicts: Verdicts, row: int, count: int) -> ChannelReason:
-        channel = self.profile.channels[column]
-        value = float(verdicts.batch.values[row, column])
-        return ChannelReason(
-            channel.name,
-            value,
-            min(value, 0.0) if channel.low is None else channel.low,
-            max(value, 0.0) if channel.high is None else channel.high,
-            round(1.0 / count, 4),
-            unit=channel.unit,
-        )
 
     def _reports(self, state: AlertState, kind: str, signal: Signal, verdicts: Verdicts) -> bool:
         """Whether the reading says anything about the channel concerned: no data, or none to believe, is not quiet."""
         if state.channel < 0:
             return True
-        if kind == ANOMALY and verdicts.impossible[signal.row, state.channel]:
+        withheld = verdicts.faults.withheld
+        if kind == ANOMALY and withheld is not None and withheld[signal.row, state.channel]:
             return False
         return not np.isnan(verdicts.batch.values[signal.row, state.channel])
 
     def _severity(self, kind: str, strength: float) -> Severity:
         rules = self.profile.decisions
-        if kind == IMPOSSIBLE:
-            return IMPOSSIBLE_SEVERITY
+        if kind != ANOMALY:
+            return RULES[kind].severity
         if strength >= rules.critical:
             return "critical"
         if strength >= rules.high:
             return "high"
         return "medium" if strength >= rules.medium else "low"
 
-    def _cooling(self, state: AlertState, severity: Severity, time: float) -> bool:
+    def _clear_after(self, kind: str) -> int:
+        """Readings without the condition that end it."""
+        own = None if kind == ANOMALY else RULES[kind].clear_after
+        return self.profile.decisions.clear_after if own is None else own
+
+    def _cooling(self, state: AlertState, kind: str, severity: Severity, time: float) -> bool:
         """Within the cooldown or late, unless this is worse than the last one; a clock that was set back ends it."""
         if state.cleared is None or SEVERITIES.index(severity) > state.cleared_severity:
             return False
-        return _is_late(time, state.cleared) or 0.0 <= time - state.cleared < self.profile.decisions.cooldown
+        cooldown = self.profile.decisions.cooldown if kind == ANOMALY else self.profile.health.cooldown
+        return _is_late(time, state.cleared) or 0.0 <= time - state.cleared < cooldown
+
+    def _is_worth_it(self, state: AlertState, signal: Signal, verdicts: Verdicts) -> bool:
+        """Whether it is rare enough after the alerts that were raised lately: each makes the next dearer for a time.
+
+        What holds the budget of a bad device, and lets pass what is clearly worse than its everyday alerts.
+        """
+        rules = self.profile.decisions
+        if rules.threshold is not None:
+            return True
+        drain = DRAIN * rules.alerts_per_week / WEEK
+        if state.load is None:
+            watched = math.inf if verdicts.watched is None else float(verdicts.watched[signal.row]) / 1e3
+            state.load = max(0.0, NEWCOMER - drain * watched)
+        else:
+            state.load = max(0.0, state.load - drain * max(0.0, signal.time - state.load_time))
+        state.load_time = signal.time
+        return verdicts.log_rarity(signal.row) >= math.log(DEARER) * min(state.load, DEAREST)
 
     def _take_token(self, state: AlertState, time: float) -> bool:
         """Token bucket: `burst` at once, refilled by `per_day`."""
@@ -302,7 +391,8 @@ class Decider:
     def replace_model(self, detector: str) -> Decided:
         """Clear what a detector holds open that is no longer asked.
 
-        No cooldown begins: if the condition goes on, whoever is asked now must be able to say so.
+        No cooldown begins and the budget is not charged: if the condition goes on, whoever is asked now must be able to
+        say so.
         """
         events, changes = [], []
         for (row, kind), state in self._states.items():
@@ -312,6 +402,7 @@ class Decider:
             cooling = state.cleared, state.cleared_severity
             events.append(self._clear(state, alert, alert.time, "model replaced"))
             state.cleared, state.cleared_severity = cooling
+            state.load = None if state.load is None else max(0.0, state.load - 1.0)
             changes.append(self._change(row, kind))
             self._watch(row)
         return Decided(events, [], changes, 0)
@@ -367,6 +458,13 @@ class Decider:
             grown = np.zeros(max(self.table.rows, 2 * len(self._open), 16), np.bool_)
             grown[: len(self._open)] = self._open
             self._open = grown
+
+
+def _strength(kind: str, row: int, verdicts: Verdicts) -> float:
+    """Of one kind at one reading; faults are there or not."""
+    if kind == ANOMALY:
+        return float(verdicts.anomaly[row])
+    return max((1.0 for found in verdicts.faults.found if found.kind == kind and found.rows[row]), default=0.0)
 
 
 def _is_late(time: float, newest: float) -> bool:

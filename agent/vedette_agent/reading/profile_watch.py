@@ -8,28 +8,39 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from vedette_agent.reading.checkpoint import Checkpoint, CheckpointError
-from vedette_agent.reading.decide import Decided, Decider
+from vedette_agent.reading.decide import ANOMALY, Decided, Decider, StateChange
 from vedette_agent.reading.devices import DeviceTable
+from vedette_agent.reading.health.faults import SILENT
+from vedette_agent.reading.health.sensor_health import NAME as HEALTH
+from vedette_agent.reading.health.sensor_health import SensorHealth
 from vedette_agent.reading.pipeline import Pipeline, Verdicts
 from vedette_models.detectors.base import StateError
+from vedette_models.detectors.mahalanobis import FEWEST, Mahalanobis
+from vedette_models.detectors.mahalanobis_start import MAX_CHANNELS
 from vedette_models.detectors.rangebreak import RangeBreak
+from vedette_models.messages import AlertRate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from vedette_agent.reading.reservoir import Reservoir
     from vedette_models.detectors.base import Detector
+    from vedette_models.messages import Alert
     from vedette_models.profile import Profile
     from vedette_models.readings import ReadingBatch
 
 logger = logging.getLogger(__name__)
 
-DETECTORS: tuple[Callable[[int], Detector], ...] = (RangeBreak,)
-"""What watches every profile, made from its number of channels."""
+
+def own_detectors(channels: int) -> list[Detector]:
+    """What watches every profile of so many channels, with no hub: each by itself, and from two on all together."""
+    together = [Mahalanobis(channels)] if FEWEST <= channels <= MAX_CHANNELS else []
+    return [RangeBreak(channels), *together]
 
 
 class Watched(NamedTuple):
@@ -52,21 +63,61 @@ class ProfileWatch:
         """State of a model in the checkpoint we resumed from, for when it is used, before any reading."""
         self.table = DeviceTable(max_devices)
         self.pipeline = self._new_pipeline()
+        self.health = SensorHealth(profile)
         self.decider = Decider(profile, gateway, epoch, self.table)
 
     def _new_pipeline(self) -> Pipeline:
-        return Pipeline(self.profile, [make(len(self.profile.channels)) for make in DETECTORS])
+        return Pipeline(self.profile, own_detectors(len(self.profile.channels)))
 
-    def process(self, batch: ReadingBatch) -> Watched:
-        """Judge a batch whose device rows come from `table`, and decide what it raises and clears."""
+    def process(self, batch: ReadingBatch, heard: NDArray[np.float64] | None = None) -> Watched:
+        """Judge a batch whose device rows come from `table`, and decide what it raises and clears.
+
+        `heard` (N,): seconds of listening at each arrival (`health.listening`); without it no device is ever silent.
+        """
         if len(batch):
             self._resumable = {}  # windows with a gap in them are no windows
-        verdicts = self.pipeline.judge(batch, self.table.rows)
+        batch, faults = self.health.examine(batch, self.table, heard)
+        verdicts = self.pipeline.judge(batch, self.table.rows, faults)
         decided = self.decider.decide(verdicts)
+        raised = [row for row, event in zip(decided.rows, decided.events, strict=True) if _is_new_anomaly(event)]
+        self.pipeline.thresholds.exposure.count(batch.device[raised])
         if self.reservoir is not None and len(batch):
-            striking = (verdicts.anomaly >= 1.0) | verdicts.impossible.any(axis=1)
-            self.reservoir.offer(batch, striking | decided.alerting, self.table.name)
+            suspect = (verdicts.anomaly >= 1.0) | decided.alerting
+            self.reservoir.offer(batch, faults.at_fault(len(batch)), self.table.name, suspect)
         return Watched(verdicts, decided)
+
+    def tick(self, clock: float, now: float) -> Decided:
+        """Alert devices that are silent at `clock` seconds of listening; `now`: the time to say, since 1970."""
+        self.health.make_room(self.table.rows)
+        return self.decider.miss(self.health.tick(clock), now)
+
+    def resume(self, states: Sequence[StateChange]) -> list[StateChange]:
+        """Take over committed alerts; returns those there is no room for. A silent device still is."""
+        left = self.decider.restore(states)
+        self.health.make_room(self.table.rows)
+        for alert in self.decider.open_alerts:
+            row = self.table.find(alert.device)
+            if alert.kind == SILENT and row is not None:
+                self.health.mark_silent(row)
+        return left
+
+    @property
+    def alert_rate(self) -> AlertRate:
+        """The alert budget, and what it came to."""
+        rules, rate = self.profile.decisions, self.pipeline.thresholds.rate
+        target = rules.alerts_per_week if rules.threshold is None else None
+        return AlertRate(target, rate.alerts, rate.device_weeks)
+
+    def left_out(self) -> dict[str, dict[str, str]]:
+        """By device and channel, which are not judged together with the others now, and why; only devices with some."""
+        names = self.profile.channel_names
+        found: dict[str, dict[str, str]] = {}
+        for detector in self.pipeline.detectors:
+            if isinstance(detector, Mahalanobis):
+                for row, device in enumerate(self.table.names()[: detector.devices]):
+                    if device is not None and (channels := detector.left_out(row)):
+                        found[device] = {names[channel]: why for channel, why in channels.items()}
+        return found
 
     def use(self, model: Detector | None) -> Decided:
         """Run a model from the hub from the next batch on, or none.
@@ -76,7 +127,7 @@ class ProfileWatch:
         """
         before, rows = self.pipeline.model, self.table.rows
         if model is not None:
-            state = self._resumable.get(model.name, {}) if before is None else before.state()
+            state = self._known(model.name) if before is None else before.state()
             known = {name: array[:rows] for name, array in state.items()}
             if model.devices < rows:  # it has rows of its own from golden readings
                 model.resize(rows)
@@ -85,9 +136,34 @@ class ProfileWatch:
                     model.restore(known)
             except StateError as error:
                 logger.info("profile %s: %s begins with empty windows: %s", self.profile.name, model.name, error)
+        if before is not None:
+            self._hand_back(before)
+        self.pipeline = Pipeline(self.profile, self.pipeline.own, model, self.pipeline.thresholds)
+        if model is not None and before is None:
+            self._resume_threshold(model.name)
         self._resumable = {}
-        self.pipeline = Pipeline(self.profile, self.pipeline.own, model)
         return Decided([], [], [], 0) if before is None else self.decider.replace_model(before.name)
+
+    def _known(self, model: str) -> Mapping[str, NDArray[np.generic]]:
+        """What a model of this name can go on with: the state of our own of that name, or of one before the restart."""
+        own = [detector.state() for detector in self.pipeline.own if detector.name == model]
+        return own[0] if own else self._resumable.get(model, {})
+
+    def _hand_back(self, model: Detector) -> None:
+        """Let our own detector that a model stood in for go on from there."""
+        for own in self.pipeline.own:
+            if own.name == model.name:
+                own.forget(np.arange(own.devices))
+                own.resize(max(own.devices, model.devices))
+                own.restore(model.state())
+
+    def _resume_threshold(self, model: str) -> None:
+        """Go on with what the checkpoint knows of a model's scores."""
+        self.pipeline.make_room(self.table.rows)
+        try:
+            self.pipeline.thresholds.restore(self._resumable, model)
+        except StateError as error:
+            logger.info("profile %s: %s is calibrated anew: %s", self.profile.name, model, error)
 
     def forget(self, device: str, time: float) -> Decided | None:
         """Free a device's row and clear its alerts; None when it is not known."""
@@ -96,6 +172,7 @@ class ProfileWatch:
             return None
         self._resumable = {}  # its row may be another device's when a model comes
         self.pipeline.forget(row)
+        self.health.forget(row)
         if self.reservoir is not None:
             self.reservoir.forget(row, device)
         return self.decider.forget(device, row, time)
@@ -105,6 +182,8 @@ class ProfileWatch:
         self.pipeline.make_room(self.table.rows)
         rows = self.table.rows
         states = {d.name: {name: array[:rows] for name, array in d.state().items()} for d in self.pipeline.detectors}
+        states |= self.pipeline.thresholds.state(rows)
+        states[HEALTH] = self.health.state(rows)
         return Checkpoint(now, self.profile.channel_names, tuple(self.table.names()), states)
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -126,15 +205,22 @@ class ProfileWatch:
             )
         pipeline = self._new_pipeline()
         pipeline.make_room(len(names))
+        health = SensorHealth(self.profile)
         try:
+            health.restore(checkpoint.detectors.get(HEALTH, {}), len(names))
             for detector in pipeline.detectors:
                 # a detector that is new since then starts from nothing
                 if detector.name in checkpoint.detectors:
                     detector.restore(checkpoint.detectors[detector.name])
+            pipeline.thresholds.restore(checkpoint.detectors)
         except StateError as error:
             raise CheckpointError(f"profile {self.profile.name!r}: {error}: learning anew") from error
         self.table = DeviceTable.of(self.table.limit, list(names))
-        self.pipeline = pipeline
-        own = {detector.name for detector in pipeline.detectors}
+        self.pipeline, self.health = pipeline, health
+        own = {HEALTH, *(detector.name for detector in pipeline.detectors), *pipeline.thresholds.parts}
         self._resumable = {name: state for name, state in checkpoint.detectors.items() if name not in own}
         self.decider = Decider(self.profile, self._gateway, self._epoch, self.table)
+
+
+def _is_new_anomaly(event: Alert) -> bool:
+    return event.revision == 1 and event.kind == ANOMALY

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
+import numpy as np
 
 from vedette_agent.reading.dead_letter import DeadLetter
 from vedette_agent.reading.effects import AlertStateRow, DeadLetterRow, Effects
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from vedette_agent.mqtt.message import Message
     from vedette_agent.reading.decide import Decided, StateChange
     from vedette_agent.reading.decoding.decoder import Decoded, Decoder
+    from vedette_agent.reading.health.listening import Listening
     from vedette_agent.reading.profile_watch import ProfileWatch
     from vedette_agent.reading.telemetry import Batch
     from vedette_models.messages import Alert
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SAMPLE_BYTES = 200
+CLOCK_STEP = 5.0
+"""Seconds by which our own clock is set when it is not merely adjusted."""
 DEAD_LETTERS_PER_BATCH = 20
 """Samples kept of one batch; all are counted."""
 
@@ -77,18 +81,25 @@ class Outcome:
 class Stages:
     """Decoding, then everything that watches each profile."""
 
-    def __init__(self, decoder: Decoder, watches: Mapping[str, ProfileWatch], *, traced: bool) -> None:
+    def __init__(
+        self, decoder: Decoder, watches: Mapping[str, ProfileWatch], *, traced: bool, listening: Listening
+    ) -> None:
         self._decoder, self._watches, self._traced = decoder, watches, traced
+        self._listening = listening
+        self._offset: float | None = None
+        """Of our clock that people set from the one that nobody does."""
 
     def process(self, batch: Batch) -> Outcome:
         """Run a batch through all stages; a fault of ours ends as dead letters, not as a stopped gateway."""
         outcome = Outcome()
         decoded: Decoded | None = None
         try:
+            heard = self._listening.heard(batch.uptime)
+            self._notice_step(batch.arrived - batch.uptime)
             decoded = self._decoder.decode(batch.messages, batch.arrived)
             for profile, part in decoded.profiles.items():
                 live = part.batch if not part.retained.any() else part.batch.take((~part.retained).nonzero()[0])
-                outcome.add(profile, self._watches[profile].process(live).decided)
+                outcome.add(profile, self._watches[profile].process(live, np.full(len(live), heard)).decided)
                 outcome.scored += len(live)
                 outcome.retained += len(part.batch) - len(live)
             outcome.dead = decoded.dead
@@ -99,6 +110,27 @@ class Stages:
         if self._traced:
             outcome.lines = self._trace_lines(batch, decoded, outcome.dead)
         return outcome
+
+    def miss(self, now: float) -> Outcome:
+        """Alert the devices that are silent; `now` in seconds since 1970."""
+        outcome = Outcome()
+        for profile, watch in self._watches.items():
+            outcome.add(profile, watch.tick(self._listening.clock, now))
+        return outcome
+
+    def resume_listening(self) -> None:
+        """The broker was gone: from now on every device has its usual gap anew."""
+        for watch in self._watches.values():
+            watch.health.anew(self._listening.clock)
+
+    def _notice_step(self, offset: float) -> None:
+        if self._offset is None:
+            self._offset = offset
+        elif abs(offset - self._offset) > CLOCK_STEP:
+            logger.warning("the clock of this machine was set by %.0f s", offset - self._offset)
+            for watch in self._watches.values():
+                watch.health.clock_set()
+            self._offset = offset
 
     def _trace_lines(self, batch: Batch, decoded: Decoded | None, dead: Sequence[DeadLetter]) -> list[TraceLine]:
         lines = []

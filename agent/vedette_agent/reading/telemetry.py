@@ -32,11 +32,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+def uptime() -> float:
+    """Seconds of a clock that nobody sets and that goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Batch:
     """Messages in order of receipt."""
 
     def __init__(
-        self, received: list[Message], settled: list[bool], arrived: float, settle: Callable[[Batch], None]
+        self,
+        received: list[Message],
+        settled: list[bool],
+        arrived: float,
+        settle: Callable[[Batch], None],
+        uptime: float = 0.0,
     ) -> None:
         self.received = received
         self.messages = [m for m, done in zip(received, settled, strict=True) if not done]
@@ -45,6 +55,8 @@ class Batch:
         """Processed before; they only want their acknowledgement."""
         self.arrived = arrived
         """Seconds since 1970."""
+        self.uptime = uptime
+        """Seconds of a clock that nobody sets, when it arrived."""
         self._settle = settle
 
     def keys(self) -> list[SettledKey]:
@@ -103,7 +115,7 @@ class Telemetry:
                 continue
             generation = self.connection.generation
             settled = [m.duplicate and m in self._settled for m in taken]
-            yield Batch(taken, settled, time.time(), partial(self._settle, generation))
+            yield Batch(taken, settled, time.time(), partial(self._settle, generation), uptime())
 
     def _settle(self, generation: int, batch: Batch) -> None:
         packet_ids = [m.packet_id for m in batch.received if m.packet_id]

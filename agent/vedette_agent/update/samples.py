@@ -13,6 +13,8 @@ from vedette_models.messages import SampleBatch, Segment
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from vedette_agent.reading.reservoir import Reservoir
+
 ROW_BYTES = 48 * 1024
 """A row of the outbox holds about so much at most."""
 DAY = 86_400.0
@@ -52,7 +54,13 @@ class Budget:
 
 
 def pack(
-    profile: str, channels: tuple[str, ...], segments: Sequence[Segment], time: float, row_bytes: int = ROW_BYTES
+    profile: str,
+    channels: tuple[str, ...],
+    segments: Sequence[Segment],
+    time: float,
+    row_bytes: int = ROW_BYTES,
+    *,
+    suspect: bool = False,
 ) -> Iterator[SampleBatch]:
     """Batches whose segments take at most `row_bytes`; a longer segment is cut, down to single readings."""
     part: list[Segment] = []
@@ -60,12 +68,21 @@ def pack(
     for whole in segments:
         for segment, length in _cut(whole, row_bytes):
             if part and size + length > row_bytes:
-                yield SampleBatch(profile, channels, tuple(part), time)
+                yield SampleBatch(profile, channels, tuple(part), time, suspect)
                 part, size = [], 0
             part.append(segment)
             size += length
     if part:
-        yield SampleBatch(profile, channels, tuple(part), time)
+        yield SampleBatch(profile, channels, tuple(part), time, suspect)
+
+
+def pack_both(
+    profile: str, channels: tuple[str, ...], reservoir: Reservoir, time: float, row_bytes: int
+) -> Iterator[SampleBatch]:
+    """Everything a reservoir holds, which begins anew; first what is suspect, for it is rare."""
+    suspect, normal = reservoir.take_suspect(), reservoir.take()
+    yield from pack(profile, channels, suspect, time, row_bytes, suspect=True)
+    yield from pack(profile, channels, normal, time, row_bytes)
 
 
 def _cut(segment: Segment, most: int) -> Iterator[tuple[Segment, int]]:

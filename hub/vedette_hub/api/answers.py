@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -11,6 +13,7 @@ from vedette_hub.fleet.presence import presence, problems
 from vedette_hub.store.alerts import Action, Event, StoredAlert
 from vedette_hub.store.fleet import StoredGateway
 from vedette_hub.times import rfc3339
+from vedette_models.messages import AlertRate
 
 
 def alert_answer(stored: StoredAlert) -> dict[str, Any]:
@@ -83,8 +86,23 @@ def history_answer(events: list[Event], actions: list[Action]) -> list[dict[str,
     return [item.model_dump() for _, item in sorted(items, key=lambda pair: pair[0])]
 
 
-def gateway_answer(gateway: StoredGateway, now: float, silent_after: float) -> dict[str, Any]:
-    """Fields of `GatewayOut`."""
+def alert_rate(profile: str, rate: AlertRate, labelled_true: int) -> dict[str, Any]:
+    """Fields of `AlertRateOut`: what was labelled true is no false alert."""
+    false = max(rate.alerts - labelled_true, 0)
+    return {
+        "profile": profile,
+        "target": rate.target,
+        "realised": false / rate.device_weeks if rate.device_weeks > 0.0 else None,
+        "alerts": rate.alerts,
+        "labelled_true": labelled_true,
+        "device_weeks": rate.device_weeks,
+    }
+
+
+def gateway_answer(
+    gateway: StoredGateway, now: float, silent_after: float, true_anomalies: Mapping[str, int] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Fields of `GatewayOut`; with the number of its alerts that were labelled true, by profile."""
     state = presence(gateway, now, silent_after)
     return {
         "gateway": gateway.gateway,
@@ -100,5 +118,9 @@ def gateway_answer(gateway: StoredGateway, now: float, silent_after: float) -> d
         "lost_rows": gateway.lost_rows,
         "held_back": gateway.held_back,
         "problems": problems(gateway, state, now),
+        "alert_rates": [
+            alert_rate(profile, rate, true_anomalies.get(profile, 0))
+            for profile, rate in sorted(gateway.status.alert_rates.items() if gateway.status is not None else ())
+        ],
         "status": msgspec.to_builtins(gateway.status) if gateway.status is not None else None,
     }

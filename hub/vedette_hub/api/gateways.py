@@ -13,6 +13,7 @@ from vedette_hub.api.shapes import GatewayOut, GatewayPage, GatewaysOut
 from vedette_hub.fleet.standing import Standing, standings
 from vedette_hub.store import fleet
 from vedette_hub.store.database import reading
+from vedette_hub.store.summary import count_true_anomalies
 
 blueprint = APIBlueprint("gateways", __name__, url_prefix="/api/v1/gateways", tag="Gateways")
 
@@ -29,8 +30,9 @@ def list_gateways(query_data: GatewayPage) -> dict[str, Any]:
         total = fleet.count_gateways(connection)
         page = found[: query_data.limit]
         models = standings(connection, page, here.now(), here.config.hub.silent_after)
+        true = count_true_anomalies(connection, [gateway.gateway for gateway in page])
     return {
-        "gateways": [_answer(gateway, models) for gateway in page],
+        "gateways": [_answer(gateway, models, true) for gateway in page],
         "total": total,
         "next": page[-1].gateway if len(found) > len(page) else None,
     }
@@ -48,10 +50,13 @@ def show_gateway(gateway: str) -> dict[str, Any]:
         if found is None:
             abort(404, f"There is no gateway {gateway!r}; GET /api/v1/gateways lists those that have been seen.")
         models = standings(connection, [found], here.now(), here.config.hub.silent_after)
-    return _answer(found, models)
+        true = count_true_anomalies(connection, [gateway])
+    return _answer(found, models, true)
 
 
-def _answer(gateway: fleet.StoredGateway, models: dict[str, list[Standing]]) -> dict[str, Any]:
+def _answer(
+    gateway: fleet.StoredGateway, models: dict[str, list[Standing]], true: dict[str, dict[str, int]]
+) -> dict[str, Any]:
     here = context()
-    answer = gateway_answer(gateway, here.now(), here.config.hub.silent_after)
+    answer = gateway_answer(gateway, here.now(), here.config.hub.silent_after, true.get(gateway.gateway, {}))
     return {**answer, "models": [standing_answer(standing) for standing in models[gateway.gateway]]}

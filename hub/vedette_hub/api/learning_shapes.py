@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from vedette_hub.api.shapes import Page
+from vedette_hub.learning.training.algorithms import ALGORITHMS, unknown
 from vedette_hub.store.schema import NAME_LENGTH
 
 Stage = Literal["candidate", "released", "retired"]
 State = Literal["queued", "running", "succeeded", "failed", "cancelled", "interrupted"]
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+def _known_algorithm(name: str) -> str:
+    if name not in ALGORITHMS:
+        raise ValueError(unknown(name))
+    return name
+
+
+Algorithm = Annotated[
+    str, AfterValidator(_known_algorithm), Field(max_length=NAME_LENGTH, json_schema_extra={"enum": sorted(ALGORITHMS)})
+]
 
 
 class ModelQuery(Page):
@@ -43,6 +55,9 @@ class ModelOut(BaseModel):
     stage: Stage
     """`candidate`: ordered nowhere yet; `released`: gateways are told to run it, or to go back to it; `retired`."""
     detector: str
+    """What runs on gateways."""
+    algorithm: str
+    """How it was trained."""
     sha256: str
     bytes: int
     created: float
@@ -51,6 +66,8 @@ class ModelOut(BaseModel):
     """Where its data came from: `gateways`, `csv` or `synthetic`."""
     samples: int | None
     """Windows it was trained with."""
+    drift: Literal["none", "some", "strong"] | None
+    """How far it is from the version before it; null where there was none to compare with."""
 
 
 class NextModel(BaseModel):
@@ -68,11 +85,42 @@ class ModelsOut(BaseModel):
     next: NextModel | None = Field(description="Parameters of the next page; null on the last.")
 
 
+class PlotOut(BaseModel):
+    """A plot of a version's report."""
+
+    name: str
+    title: str
+    description: str
+    """What it shows, in words."""
+    path: str
+    """Where the SVG is."""
+
+
 class ModelDetailOut(ModelOut):
     """A version with what it was trained on, and how that went."""
 
-    lineage: dict[str, Any]
-    report: dict[str, Any]
+    lineage: dict[str, Any] = Field(
+        description="What it was trained with and how; `channels` has quantiles of each, for comparing later data with."
+    )
+    report: dict[str, Any] = Field(
+        description=(
+            "How the training went. `dropped`: channels and readings that were left out, and why. `backtest`: alerts "
+            "per device-week of held-out normal time (`alerts_per_device_week`; `p90_device`, of devices watched for a "
+            "day), and what it finds of alerts labelled true or false, of `this` version and of the `previous` one on "
+            "the same readings. `drift`: against the version before, by channel (`psi`, `ks`, `missing`), and the "
+            "share of readings on which the two disagree (`flips`). `labels`: `conflicts` among them. `histogram` and "
+            "`scores`: of held-out readings, 1 is the boundary. `parity`: with scikit-learn."
+        )
+    )
+    plots: list[PlotOut]
+
+
+class AlgorithmsOut(BaseModel):
+    """What can be trained."""
+
+    algorithms: list[str]
+    default: str
+    """What is trained where a request names none: `learning.algorithm` of the configuration."""
 
 
 class SyntheticIn(BaseModel):
@@ -91,6 +139,7 @@ class TrainIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     profile: Name
+    algorithm: Algorithm | None = Field(None, description="How; without it `learning.algorithm` of the configuration.")
     contamination: Annotated[float, Field(gt=0, le=0.5)] | None = Field(
         None, description="Share of training windows beyond the boundary, in place of `learning.alerts_per_week`."
     )

@@ -100,12 +100,38 @@ def _gateways(found: list[fleet.StoredGateway], now: float, silent_after: float)
         "vedette_hub_gateway_last_seen_timestamp_seconds", "Last sign of life.", labels=["gateway"]
     )
     waiting = GaugeMetricFamily("vedette_hub_gateway_outbox_rows", "Rows waiting on the gateway.", labels=["gateway"])
+    silent = GaugeMetricFamily("vedette_hub_silent_devices", "Devices that have stopped reporting.", labels=["gateway"])
     for gateway in found:
         seen.add_metric([gateway.gateway], gateway.last_seen)
         if gateway.status is not None:
             waiting.add_metric([gateway.gateway], gateway.status.outbox_rows)
+            silent.add_metric([gateway.gateway], gateway.status.silent)
     yield seen
     yield waiting
+    yield silent
+    yield from _alert_rates(found)
+
+
+def _alert_rates(found: list[fleet.StoredGateway]) -> Iterator[GaugeMetricFamily]:
+    by = ["gateway", "profile"]
+    wanted = GaugeMetricFamily(
+        "vedette_hub_alert_budget", "False alerts per device and week that are wanted at most.", labels=by
+    )
+    raised = GaugeMetricFamily(
+        "vedette_hub_anomaly_alerts",
+        "Anomaly alerts that the gateway raised while its devices were watched.",
+        labels=by,
+    )
+    watched = GaugeMetricFamily("vedette_hub_watched_device_weeks", "How long devices were watched.", labels=by)
+    for gateway in found:
+        for profile, rate in sorted(gateway.status.alert_rates.items()) if gateway.status is not None else ():
+            if rate.target is not None:
+                wanted.add_metric([gateway.gateway, profile], rate.target)
+            raised.add_metric([gateway.gateway, profile], rate.alerts)
+            watched.add_metric([gateway.gateway, profile], rate.device_weeks)
+    yield wanted
+    yield raised
+    yield watched
 
 
 def _ingest(state: ingest_state.IngestState) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:

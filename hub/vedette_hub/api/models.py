@@ -5,17 +5,35 @@ from __future__ import annotations
 from typing import Any
 
 from apiflask import APIBlueprint, abort
+from flask import Response, request, url_for
 
 from vedette_hub.api.context import bearer, context, who
 from vedette_hub.api.jobs import job_answer
-from vedette_hub.api.learning_shapes import JobOut, ModelDetailOut, ModelQuery, ModelsOut, SamplesOut, TrainIn
+from vedette_hub.api.learning_shapes import (
+    AlgorithmsOut,
+    JobOut,
+    ModelDetailOut,
+    ModelQuery,
+    ModelsOut,
+    SamplesOut,
+    TrainIn,
+)
 from vedette_hub.learning import jobs, registry
 from vedette_hub.learning.errors import JobError
 from vedette_hub.learning.jobs import Synthetic, TrainRequest
 from vedette_hub.learning.registry import ModelVersion
+from vedette_hub.learning.training.algorithms import ALGORITHMS
 from vedette_hub.store.database import reading, writing
+from vedette_hub.store.plots import list_plots, read_plot
 from vedette_hub.store.samples import sample_totals
 from vedette_hub.times import rfc3339
+
+PLOT_SECONDS = 30 * 86_400
+"""How long a browser keeps a plot."""
+PLOT_ANSWERS: dict[int | str, dict[str, str | dict[str, dict[str, Any]]]] = {
+    200: {"description": "The plot.", "content": {"image/svg+xml": {}}},
+    404: {"description": "There is no such plot."},
+}
 
 blueprint = APIBlueprint("models", __name__, url_prefix="/api/v1", tag="Models")
 
@@ -43,9 +61,26 @@ def show_model(profile: str, version: int) -> dict[str, Any]:
     """One version with its lineage and training report."""
     with reading(context().engine) as connection:
         found = registry.find(connection, profile, version)
-    if found is None:
-        abort(404, f"Profile {profile!r} has no version {version}; GET /api/v1/models lists those there are.")
-    return {**model_answer(found), "lineage": found.lineage, "report": found.report}
+        if found is None:
+            abort(404, f"Profile {profile!r} has no version {version}; GET /api/v1/models lists those there are.")
+        drawn = list_plots(connection, profile, version)
+    return {
+        **model_answer(found),
+        "lineage": found.lineage,
+        "report": found.report,
+        "plots": [
+            {**plot.__dict__, "path": url_for("models.show_plot", profile=profile, version=version, name=plot.name)}
+            for plot in drawn
+        ],
+    }
+
+
+@blueprint.get("/models/<name:profile>/<int(min=1, max=2147483647):version>/plots/<name:name>.svg")
+@blueprint.auth_required(bearer)
+@blueprint.doc(responses=PLOT_ANSWERS)
+def show_plot(profile: str, version: int, name: str) -> Response:
+    """One plot of a version's report, as SVG: it follows the reader's light or dark setting, and never changes."""
+    return plot_answer(profile, version, name)
 
 
 @blueprint.post("/models/train")
@@ -58,13 +93,21 @@ def train(json_data: TrainIn) -> tuple[dict[str, Any], int, dict[str, str]]:
     here = context()
     wanted = json_data.synthetic
     synthetic = None if wanted is None else Synthetic(wanted.samples, wanted.features, wanted.seed)
-    request = TrainRequest(json_data.profile, json_data.contamination, synthetic)
+    request = TrainRequest(json_data.profile, json_data.algorithm, json_data.contamination, synthetic)
     try:
         with writing(here.engine) as connection:
             job = jobs.enqueue(connection, request, who(), here.now(), here.config.learning.queue)
     except JobError as error:
         abort(409, f"{error}.")
     return job_answer(job), 202, {"Location": f"/api/v1/jobs/{job.number}"}
+
+
+@blueprint.get("/algorithms")
+@blueprint.auth_required(bearer)
+@blueprint.output(AlgorithmsOut)
+def list_algorithms() -> dict[str, Any]:
+    """What can be trained, and what is trained where nothing else is asked for."""
+    return {"algorithms": sorted(ALGORITHMS), "default": context().config.learning.algorithm}
 
 
 @blueprint.get("/samples")
@@ -84,10 +127,27 @@ def model_answer(version: ModelVersion) -> dict[str, Any]:
         "version": version.version,
         "stage": version.stage,
         "detector": version.detector,
+        "algorithm": version.algorithm,
         "sha256": version.sha256,
         "bytes": version.bytes,
         "created": version.created,
         "created_at": rfc3339(version.created),
         "origin": version.lineage.get("origin", ""),
         "samples": version.report.get("trained"),
+        "drift": version.drift,
     }
+
+
+def plot_answer(profile: str, version: int, name: str) -> Response:
+    """A plot, to be kept by who asks: it belongs to a version, which never changes."""
+    with reading(context().engine) as connection:
+        found = read_plot(connection, profile, version, name)
+    if found is None:
+        abort(404, f"Version {version} of profile {profile!r} has no plot {name!r}.")
+    response = Response(found, mimetype="image/svg+xml")
+    response.headers["Cache-Control"] = f"private, max-age={PLOT_SECONDS}, immutable"
+    # Its colours are styles of its own; opened alone it is a document, and may do nothing else.
+    response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+    response.add_etag()
+    response.make_conditional(request)
+    return response

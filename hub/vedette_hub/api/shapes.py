@@ -240,6 +240,20 @@ class GatewayModelOut(BaseModel):
     last_activation: ActivationOut | None
 
 
+class AlertRateOut(BaseModel):
+    """The alert budget of a profile on one gateway, and what it came to."""
+
+    profile: str
+    target: float | None
+    """False alerts per device and week, at most; null: a fixed threshold instead."""
+    realised: float | None
+    """Alerts of kind `anomaly` per device and week, those labelled true left out; null before anything was watched."""
+    alerts: int
+    labelled_true: int
+    device_weeks: float
+    """How long was watched, all devices together."""
+
+
 class GatewayOut(BaseModel):
     """A gateway as the hub knows it."""
 
@@ -259,6 +273,7 @@ class GatewayOut(BaseModel):
     held_back: int
     problems: list[str]
     models: list[GatewayModelOut]
+    alert_rates: list[AlertRateOut]
     status: dict[str, Any] | None
 
 

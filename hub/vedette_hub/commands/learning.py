@@ -6,6 +6,8 @@ import getpass
 import json
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ import click
 
 from vedette_hub.command_line import config_option, load_config, reported
 from vedette_hub.config import Config
+from vedette_hub.learning.training.algorithms import ALGORITHMS
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -26,9 +29,11 @@ LISTED = 500
 @click.command()
 @click.option("--profile", required=True, help="Device type whose model is trained.")
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Train from this file, not from samples.")
+@click.option("--algorithm", type=click.Choice(sorted(ALGORITHMS)), help="Else learning.algorithm.")
 @click.option("--channels", default="", help="Value columns of the file, with commas between; else all with numbers.")
 @click.option("--time-column", default="", help="Else time, timestamp, ts, datetime or date.")
 @click.option("--device-column", default="", help="Else device, where there is one.")
+@click.option("--label-column", default="", help="1 where a reading is known to be anomalous; else anomaly or label.")
 @click.option("--synthetic", is_flag=True, help="Train from generated data, and tell precision and recall.")
 @click.option("--n-samples", type=click.IntRange(min=1), default=10_000, show_default=True, help="Readings generated.")
 @click.option("--n-features", type=click.IntRange(min=1), default=3, show_default=True, help="Channels generated.")
@@ -77,7 +82,8 @@ def list_models(*, profile: str | None, as_json: bool, path: Path | None) -> Non
         return
     for version in found:
         trained = f"trained {rfc3339(version.created)} on {version.report.get('trained', '?')} windows"
-        click.echo(f"{version.profile}\t{version.version}\t{version.stage}\t{trained}\t{version.sha256[:12]}")
+        named = f"{version.profile}\t{version.version}\t{version.stage}\t{version.algorithm}"
+        click.echo(f"{named}\t{trained}\t{version.sha256[:12]}")
     if not found:
         click.echo("There are no versions yet; `vedette-hub train --profile PROFILE` makes one.", err=True)
         for total in totals:
@@ -125,53 +131,43 @@ def job(number: int) -> None:
 
 
 def _train(engine: Engine, config: Config, profile: str, options: dict[str, Any]) -> ModelVersion:
-    from vedette_hub.learning import registry
-    from vedette_hub.store.database import reading, writing
-
     tell = _Progress(quiet=options["as_json"] and not sys.stderr.isatty())
     tell(0.0, "loading scikit-learn")
-    from vedette_hub.learning import trainer
+    from vedette_hub.learning.next_version import train_next
 
-    with reading(engine) as connection:
-        before = registry.newest(connection, profile)
-    trained = trainer.train(
+    version = train_next(
+        engine,
         _source(engine, profile, options, tell),
         config.learning,
-        time.time(),
+        time.time,
+        algorithm=options["algorithm"],
         contamination=options["contamination"],
-        parent=before.sha256 if before else "",
         by=getpass.getuser(),
         tell=tell,
     )
-    with writing(engine) as connection:
-        version = registry.add(
-            connection,
-            trained.artifact,
-            trained.data,
-            lineage=trained.lineage,
-            report=trained.report,
-            now=time.time(),
-        )
     tell(1.0, "done")
     return version
 
 
 def _source(engine: Engine, profile: str, options: dict[str, Any], tell: _Progress) -> Source:
-    from vedette_hub.learning.sources import csv_file, store, synthetic
+    from vedette_hub.learning.sources import alerts, csv_file, store, synthetic
     from vedette_hub.store.database import reading
 
     if options["synthetic"]:
         return synthetic.generate(profile, options["n_samples"], options["n_features"], options["seed"])
     if options["csv_file"] is not None:
         channels = [name.strip() for name in options["channels"].split(",") if name.strip()]
-        return csv_file.read(
+        source = csv_file.read(
             options["csv_file"],
             profile,
             channels,
             time_column=options["time_column"],
             device_column=options["device_column"],
+            label_column=options["label_column"],
             tell=lambda done: tell(0.1 * done, "reading the file"),
         )
+        with reading(engine) as connection:
+            return replace(source, periods=alerts.of_any_gateway(connection, profile))
     with reading(engine) as connection:
         return store.read(connection, profile)
 
@@ -208,9 +204,31 @@ def _summary(version: ModelVersion) -> str:
             f"  on {found['windows']} labelled windows, {found['anomalous']} of them anomalous: "
             f"precision {found['precision']:.3f}, recall {found['recall']:.3f}, F1 {found['f1']:.3f}"
         )
+    lines += _judged(report)
     lines += [f"  {note['what']} {note['name'] or note['count']}: {note['reason']}" for note in report["dropped"]]
     lines.append(f"Next: vedette-hub push {version.profile} {version.version} --gateway GATEWAY")
     return "\n".join(lines)
+
+
+def _judged(report: dict[str, Any]) -> Iterator[str]:
+    """The backtest and the drift, a line each."""
+    backtest, drift = report["backtest"], report["drift"]
+    for name in ("this", "previous"):
+        found = backtest.get(name)
+        if found is None or found["alerts_per_device_week"] is None:
+            continue
+        which = "backtest" if name == "this" else f"backtest of version {drift['version']}"
+        true = f", {found['labelled_true_alerted']} of {found['labelled_true']} known anomalies found"
+        yield (
+            f"  {which}: {found['alerts_per_device_week']:g} alerts per device-week of normal time"
+            f"{true if found['labelled_true'] else ''}"
+        )
+    if drift is not None:
+        moved = [one["channel"] for one in drift["channels"] if one["level"] != "none"]
+        yield f"  drift since version {drift['version']}: {drift['level']}" + (
+            f" ({', '.join(moved)})" if moved else ""
+        )
+    yield from (f"  labels: {conflict}" for conflict in report["labels"]["conflicts"])
 
 
 def _percent(share: float | None) -> str:

@@ -19,6 +19,8 @@ class Series:
     """(R,) seconds since 1970."""
     values: NDArray[np.float64]
     """(R, C); NaN: not reported."""
+    marks: NDArray[np.uint8] | None = None
+    """(R,) what is known about each reading, as `hygiene.Mark` numbers it; None: nothing is known about any."""
 
     def __len__(self) -> int:
         return len(self.times)
@@ -81,7 +83,8 @@ def channel_notes(series: Sequence[Series], channels: Sequence[str]) -> list[Not
 
 
 def _take(series: Series, rows: NDArray[np.intp]) -> Series:
-    return replace(series, times=series.times[rows], values=series.values[rows])
+    marks = None if series.marks is None else series.marks[rows]
+    return replace(series, times=series.times[rows], values=series.values[rows], marks=marks)
 
 
 def _first_of_each_time(parts: Sequence[Series]) -> list[NDArray[np.bool_]]:

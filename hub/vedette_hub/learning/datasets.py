@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vedette_hub.learning import hygiene
 from vedette_hub.learning.cleaning import Note, Series, channel_notes, clean
 from vedette_hub.learning.errors import TrainingRefusedError
+from vedette_hub.learning.holdout import Blocks
+from vedette_hub.learning.hygiene import Mark, Period
 from vedette_hub.learning.vectors import Vectors, window_vectors
 
 Origin = Literal["gateways", "csv", "synthetic"]
 
-HELD_OUT_OF = 5
-"""One block of so many is held out."""
 MAX_FEATURE_VALUES = 12_000_000
 """Vectors x features kept: they take up to 100 MB, and training a few times that."""
 
@@ -37,6 +38,8 @@ class Source:
     notes: tuple[Note, ...] = ()
     anomalous: tuple[NDArray[np.bool_], ...] | None = None
     """By series, (R,) whether a reading is known to be anomalous; None: nothing is known."""
+    periods: tuple[Period, ...] = ()
+    """What alerts and their labels tell about these devices."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,18 @@ class Dataset:
 
     source: Source
     series: tuple[Series, ...]
-    """What is left after cleaning."""
+    """What is left after cleaning, without the readings that must not be learnt."""
     width: int
     """Readings in a window."""
     vectors: Vectors
+    blocks: Blocks
+    """Which readings are held out."""
     held_out: NDArray[np.bool_]
-    """(N,) kept for judging: no window of these shares a reading with one that is trained with."""
+    """(N,) kept for judging: no window of these shares a reading with one that is trained with, labelled ones aside."""
     anomalous: NDArray[np.bool_]
     """(N,) known to hold an anomalous reading."""
+    excused: NDArray[np.bool_]
+    """(N,) of an alert that was labelled false or normal, and nothing else is known: normal time."""
     windows: int
     """Full windows there were; more than N where some were drawn."""
     sha256: str
@@ -63,6 +70,15 @@ class Dataset:
     def trained(self) -> NDArray[np.bool_]:
         """(N,) what to train with."""
         return ~(self.held_out | self.anomalous)
+
+    @property
+    def learnable(self) -> tuple[NDArray[np.bool_], ...]:
+        """By series, (R,) readings to train with, for who learns from readings and not from windows."""
+        unusable = [int(Mark.NEAR), int(Mark.ANOMALOUS)]
+        return tuple(
+            self.blocks.learnable(number) & (True if one.marks is None else ~np.isin(one.marks, unusable))
+            for number, one in enumerate(self.series)
+        )
 
     @property
     def readings(self) -> int:
@@ -100,39 +116,108 @@ def build(
     Raises:
         TrainingRefusedError: fewer than `at_least` windows, or no channel that changes.
     """
-    labelled = source.anomalous is not None
-    series, notes = (list(source.series), []) if labelled else clean(source.series)
-    channels = channel_notes(series, source.channels)
-    if len(channels) == len(source.channels):
-        said = "; ".join(f"{note.name} {note.reason.split(':')[0]}" for note in channels)
-        raise TrainingRefusedError(
-            f"{_where(source)}: no channel of which anything can be learnt in {_seen(source, series)} ({said}); "
-            "at least one must report and change"
-        )
-    digest = _digest(source.channels, width, series)
+    series, notes = clean(_with_labels(source))
+    _check_channels(source, series)
+    series = hygiene.mark(series, source.periods, width)
     most = max(1, min(at_most, MAX_FEATURE_VALUES // (6 * len(source.channels))))
-    vectors, windows = window_vectors(series, len(source.channels), width, most, int(digest[:8], 16), tell)
-    if len(vectors.series) < windows:
-        reason = f"of {windows} full windows so many were drawn, for learning.max_vectors or memory"
-        notes.append(Note("vectors", "", len(vectors.series), reason))
-    if windows < at_least:
+    found = _windows(source, series, hygiene.LEFT_OUT, width, most, tell)
+    if found.normal < at_least and _has(series, Mark.SUSPECT):
+        found = _windows(source, series, hygiene.UNLESS_TOO_LITTLE, width, most, tell)
+    notes += hygiene.notes(series, found.without)
+    if len(found.vectors.series) < found.windows:
+        reason = f"of {found.windows} full windows so many were drawn, for learning.max_vectors or memory"
+        notes.append(Note("vectors", "", len(found.vectors.series), reason))
+    if found.normal < at_least:
         raise TrainingRefusedError(
-            f"{_where(source)}: {windows} full windows of {width} readings in {_seen(source, series)}; "
+            f"{_where(source)}: {found.normal} full windows of {width} readings in {_seen(source, found.series)}; "
             f"at least {at_least} are needed (learning.min_vectors){_left_out([*source.notes, *notes])}"
         )
-    part, kept = _held_out(series, vectors, width)
-    vectors = vectors.take(kept)
-    anomalous = np.zeros(len(vectors.series), bool)
-    if source.anomalous is not None:
-        anomalous = _touching(source.anomalous, vectors, width)
-        notes.append(Note("vectors", "", int(anomalous.sum()), "known to be anomalous: judged, not trained with"))
-    notes = [*source.notes, *channels, *notes]
-    return Dataset(source, tuple(series), width, vectors, part[kept], anomalous, windows, digest, tuple(notes))
+    channels = _check_channels(source, hygiene.cut(found.series, {Mark.ANOMALOUS}))
+    blocks = Blocks([len(one) for one in found.series], width)
+    held_out, kept = blocks.judge(found.vectors.series, found.vectors.position)
+    kept |= found.anomalous | found.excused
+    return Dataset(
+        source=source,
+        series=tuple(found.series),
+        width=width,
+        vectors=found.vectors.take(kept),
+        blocks=blocks,
+        held_out=held_out[kept],
+        anomalous=found.anomalous[kept],
+        excused=found.excused[kept],
+        windows=found.windows,
+        sha256=found.digest,
+        notes=(*source.notes, *channels, *notes),
+    )
+
+
+class _Windows(NamedTuple):
+    """The vectors of all windows without the readings of some marks, and how many windows there are."""
+
+    without: frozenset[Mark]
+    series: list[Series]
+    digest: str
+    vectors: Vectors
+    windows: int
+    anomalous: NDArray[np.bool_]
+    excused: NDArray[np.bool_]
+
+    @property
+    def normal(self) -> int:
+        """Windows that are not known to be anomalous."""
+        return self.windows - int(self.anomalous.sum())
+
+
+def _windows(
+    source: Source,
+    series: Sequence[Series],
+    without: frozenset[Mark],
+    width: int,
+    most: int,
+    tell: Callable[[float], None],
+) -> _Windows:
+    usable = hygiene.cut(series, without)
+    digest = _digest(source.channels, width, usable)
+    always = [None if one.marks is None else _labelled(one, width) for one in usable]
+    vectors, windows = window_vectors(usable, len(source.channels), width, most, int(digest[:8], 16), tell, always)
+    anomalous = _touching(usable, Mark.ANOMALOUS, vectors, width)
+    kept = anomalous | ~_touching(usable, Mark.NEAR, vectors, 1)
+    windows -= int((~kept).sum())
+    vectors, anomalous = vectors.take(kept), anomalous[kept]
+    excused = _touching(usable, Mark.FALSE_ALARM, vectors, width) & ~anomalous
+    return _Windows(without, usable, digest, vectors, windows, anomalous, excused)
 
 
 def shortened(series: Series, readings: int) -> Series:
     """The newest so many readings of a series."""
-    return replace(series, times=series.times[-readings:], values=series.values[-readings:])
+    marks = None if series.marks is None else series.marks[-readings:]
+    return replace(series, times=series.times[-readings:], values=series.values[-readings:], marks=marks)
+
+
+def _with_labels(source: Source) -> list[Series]:
+    if source.anomalous is None:
+        return list(source.series)
+    return [hygiene.labelled(one, known) for one, known in zip(source.series, source.anomalous, strict=True)]
+
+
+def _has(series: Sequence[Series], mark: Mark) -> bool:
+    return any(one.marks is not None and (one.marks == mark).any() for one in series)
+
+
+def _check_channels(source: Source, series: Sequence[Series]) -> list[Note]:
+    """What is wrong with which channel.
+
+    Raises:
+        TrainingRefusedError: something is, with every one.
+    """
+    found = channel_notes(series, source.channels)
+    if len(found) == len(source.channels):
+        said = "; ".join(f"{note.name} {note.reason.split(':')[0]}" for note in found)
+        raise TrainingRefusedError(
+            f"{_where(source)}: no channel of which anything can be learnt in {_seen(source, series)} ({said}); "
+            "at least one must report and change"
+        )
+    return found
 
 
 def _where(source: Source) -> str:
@@ -158,28 +243,32 @@ def _digest(channels: Sequence[str], width: int, series: Sequence[Series]) -> st
         digest.update(repr((one.device, len(one))).encode())
         digest.update(np.ascontiguousarray(one.times, "<f8").tobytes())
         digest.update(np.ascontiguousarray(one.values, "<f8").tobytes())
+        if one.marks is not None and one.marks.any():
+            digest.update(one.marks.tobytes())
     return digest.hexdigest()
 
 
-def _held_out(series: Sequence[Series], vectors: Vectors, width: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(held out (N,), kept (N,)): every fifth block of each series, in time; blocks of a series overlap, and of those
-    that are held out only what shares no reading with a neighbour is kept."""
-    lengths = np.array([len(one) for one in series])
-    block = int(np.clip(lengths.sum() // 40, 2 * width, 8 * width))
-    first = np.concatenate([[0], np.cumsum(-(-lengths // block))[:-1]])
-    number, place = np.divmod(vectors.position, block)
-    held = (first[vectors.series] + number) % HELD_OUT_OF == 2
-    after = lengths[vectors.series] > (number + 1) * block
-    shared = ((number > 0) & (place < width - 1)) | (after & (place > block - width))
-    return held, ~(held & shared)
+def _labelled(series: Series, width: int) -> NDArray[np.bool_]:
+    """(R,) windows whose labels count, so that none of them may be left to chance."""
+    known = touching(series, Mark.ANOMALOUS, width) | touching(series, Mark.FALSE_ALARM, width)
+    return known | touching(series, Mark.NEAR, 1)
 
 
-def _touching(labels: Sequence[NDArray[np.bool_]], vectors: Vectors, width: int) -> NDArray[np.bool_]:
-    """(N,) whether one of a window's readings is labelled."""
+def touching(series: Series, mark: Mark, width: int) -> NDArray[np.bool_]:
+    """(R,) whether one of the last `width` readings has this mark."""
+    if series.marks is None:
+        return np.zeros(len(series), bool)
+    counts = np.concatenate([[0], np.cumsum(series.marks == mark)])
+    end = np.arange(1, len(series) + 1)
+    found: NDArray[np.bool_] = counts[end] > counts[np.maximum(end - width, 0)]
+    return found
+
+
+def _touching(series: Sequence[Series], mark: Mark, vectors: Vectors, width: int) -> NDArray[np.bool_]:
+    """(N,) whether one of a window's readings has this mark."""
     found = np.zeros(len(vectors.series), bool)
-    for number, label in enumerate(labels):
-        counts = np.concatenate([[0], np.cumsum(label)])
-        own = vectors.series == number
-        end = vectors.position[own] + 1
-        found[own] = counts[end] > counts[np.maximum(end - width, 0)]
+    for number, one in enumerate(series):
+        if one.marks is not None and (one.marks == mark).any():
+            own = vectors.series == number
+            found[own] = touching(one, mark, width)[vectors.position[own]]
     return found

@@ -31,6 +31,8 @@ class TrainRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """What to train."""
 
     profile: str
+    algorithm: str | None = None
+    """None: the one in the configuration."""
     contamination: float | None = None
     """Share of the training windows beyond the boundary, in place of the alert budget."""
     synthetic: Synthetic | None = None
@@ -163,6 +165,13 @@ def list_jobs(
     if before is not None:
         query = query.where(jobs.c.number < before)
     return [_job(row) for row in connection.execute(query).mappings()]
+
+
+def newest_jobs(connection: Connection) -> dict[str, Job]:
+    """Of each profile the job that was asked for last."""
+    newest = select(func.max(jobs.c.number)).group_by(jobs.c.profile)
+    found = (_job(row) for row in connection.execute(select(jobs).where(jobs.c.number.in_(newest))).mappings())
+    return {job.profile: job for job in found}
 
 
 def count_jobs(connection: Connection, state: State | None = None, profile: str | None = None) -> int:

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy import Connection, RowMapping, func, insert, select, tuple_, update
 
 from vedette_hub.learning.errors import RegistryError
+from vedette_hub.store.plots import add_plots
 from vedette_hub.store.schema import models
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vedette_hub.learning.plots import Plot
     from vedette_models.artifact import Artifact
 
 Stage = Literal["candidate", "released", "retired"]
@@ -40,6 +44,17 @@ class ModelVersion:
     report: dict[str, Any]
     """How the training went."""
 
+    @property
+    def algorithm(self) -> str:
+        """How it was trained."""
+        return str(self.lineage.get("algorithm", self.detector))
+
+    @property
+    def drift(self) -> str | None:
+        """How far it is from the version before it, a `drift.Level`; None where there was none to compare with."""
+        compared = self.report.get("drift")
+        return str(compared["level"]) if isinstance(compared, dict) and "level" in compared else None
+
 
 def add(
     connection: Connection,
@@ -49,6 +64,7 @@ def add(
     lineage: dict[str, Any],
     report: dict[str, Any],
     now: float,
+    plots: Iterable[Plot] = (),
 ) -> ModelVersion:
     """Keep an artefact, whose bytes are `data`, as the next version of its profile: a candidate.
 
@@ -68,6 +84,7 @@ def add(
     )
     values = {**made.__dict__, "lineage": _text(lineage), "report": _text(report), "artefact": data}
     connection.execute(insert(models).values(values))
+    add_plots(connection, artifact.profile, version, plots)
     return made
 
 

@@ -1,4 +1,4 @@
-"""The scheduler: on a schedule, every profile with new samples is queued to be trained again."""
+"""The scheduler: on a schedule, every profile with new samples or labels is queued to be trained again."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from vedette_hub.errors import ConfigurationError
 from vedette_hub.learning import jobs, registry
 from vedette_hub.learning.errors import JobError
 from vedette_hub.learning.jobs import Job, TrainRequest
+from vedette_hub.learning.registry import ModelVersion
+from vedette_hub.store.alert_periods import labels_since
 from vedette_hub.store.database import describe, reading, writing
-from vedette_hub.store.samples import sample_totals
+from vedette_hub.store.samples import SampleTotals, sample_totals
 
 if TYPE_CHECKING:
     from apscheduler.triggers.cron import CronTrigger
@@ -52,11 +54,11 @@ def cron_trigger(schedule: str) -> CronTrigger | None:
 
 
 def queue_due(connection: Connection, settings: LearningSection, now: float) -> list[Job]:
-    """Queue every profile that has samples newer than its newest version was trained with, and is not queued yet."""
+    """Queue every profile that has samples or labels newer than its newest version, and is not queued yet."""
     queued = []
     for total in sample_totals(connection):
         before = registry.newest(connection, total.profile)
-        if before is not None and before.lineage.get("through", 0) >= total.newest:
+        if before is not None and not _is_outdated(connection, before, total):
             continue
         if before is None and total.readings < settings.min_vectors:
             continue
@@ -65,6 +67,12 @@ def queue_due(connection: Connection, settings: LearningSection, now: float) -> 
         except JobError as error:
             logger.info("schedule: %s", error)
     return queued
+
+
+def _is_outdated(connection: Connection, version: ModelVersion, total: SampleTotals) -> bool:
+    """Whether samples have come since, or people have labelled alerts, which changes what is normal."""
+    newer = int(version.lineage.get("through", 0)) < total.newest
+    return newer or labels_since(connection, total.profile, version.created) > 0
 
 
 class Scheduler:

@@ -45,15 +45,24 @@ class _Piece(NamedTuple):
 
 
 def window_vectors(
-    series: Sequence[Series], channels: int, width: int, most: int, seed: int, tell: Callable[[float], None]
+    series: Sequence[Series],
+    channels: int,
+    width: int,
+    most: int,
+    seed: int,
+    tell: Callable[[float], None],
+    always: Sequence[NDArray[np.bool_] | None] = (),
 ) -> tuple[Vectors, int]:
     """The vectors of all windows, and how many windows there are: of more than `most`, about so many are drawn.
 
+    `always` says by series, (R,), which windows are kept in any case, as long as they are no more than half of `most`.
     `tell` is called with the share that is done, 0 to 1.
     """
     pieces = [piece for index, one in enumerate(series) for piece in _pieces(index, one, width)]
     possible = sum(piece.end - piece.start for piece in pieces)
     share = min(1.0, most / possible) if possible else 1.0
+    if 2 * sum(int(one.sum()) for one in always if one is not None) > most:
+        always = ()
     draw = np.random.default_rng(seed)
     found: list[Vectors] = []
     windows = done = 0
@@ -61,13 +70,24 @@ def window_vectors(
         part = _of_group(series, group, channels, width)
         windows += len(part.series)
         if share < 1.0:
-            part = part.take(draw.random(len(part.series)) < share)
+            part = part.take((draw.random(len(part.series)) < share) | _chosen(part, always))
         found.append(part)
         done += sum(piece.end - piece.start for piece in group)
         tell(done / possible)
     if not found:
         return Vectors(np.empty((0, channels * len(FEATURES))), np.empty(0, np.intp), np.empty(0, np.intp)), 0
     return Vectors(*(np.concatenate(column) for column in zip(*found, strict=True))), windows
+
+
+def _chosen(part: Vectors, always: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.bool_]:
+    """(N,) windows that are kept in any case."""
+    chosen = np.zeros(len(part.series), bool)
+    for number in np.unique(part.series).tolist() if always else ():
+        wanted = always[number]
+        if wanted is not None:
+            own = part.series == number
+            chosen[own] = wanted[part.position[own]]
+    return chosen
 
 
 def _pieces(index: int, series: Series, width: int) -> Iterator[_Piece]:

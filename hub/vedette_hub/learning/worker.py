@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from vedette_hub.config import LearningSection
 from vedette_hub.errors import HubError
-from vedette_hub.learning import jobs, registry
+from vedette_hub.learning import jobs
 from vedette_hub.learning.datasets import Source
 from vedette_hub.learning.jobs import Job
 from vedette_hub.learning.registry import ModelVersion
@@ -58,27 +58,23 @@ def _train(engine: Engine, settings: LearningSection, job: Job, clock: Callable[
     tell = _Progress(engine, job.number)
     tell(0.0, "loading scikit-learn")
     # Imported here: a hub that does not train needs none of its memory.
-    from vedette_hub.learning import trainer
+    from vedette_hub.learning.next_version import train_next
+
+    def succeed(connection: Connection, version: ModelVersion) -> None:
+        jobs.succeed(connection, job.number, result(version), f"version {version.version} is trained", version.created)
 
     tell(0.05, "reading samples")
-    source = _source(engine, job)
-    with reading(engine) as connection:
-        before = registry.newest(connection, job.profile)
-    trained = trainer.train(
-        source,
+    version = train_next(
+        engine,
+        _source(engine, job),
         settings,
-        clock(),
+        clock,
+        algorithm=job.request.algorithm,
         contamination=job.request.contamination,
-        parent=before.sha256 if before else "",
         by=job.by,
         tell=tell,
+        then=succeed,
     )
-    now = clock()
-    with writing(engine) as connection:
-        version = registry.add(
-            connection, trained.artifact, trained.data, lineage=trained.lineage, report=trained.report, now=now
-        )
-        jobs.succeed(connection, job.number, result(version), f"version {version.version} is trained", now)
     logger.info("jobs: job %d: %s version %d is trained", job.number, job.profile, version.version)
 
 

@@ -29,6 +29,8 @@ class StoredSegment:
     channels: tuple[str, ...]
     readings: bytes
     """(R, 1 + C) numbers, 8 bytes each, little-endian: time, then a value for each channel; NaN: not reported."""
+    suspect: bool = False
+    """Whether there is an anomaly or an open alert among them."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ def add_samples(connection: Connection, batches: Iterable[tuple[str, SampleBatch
                     "bytes": len(body) + _ROW_BYTES,
                     "received": now,
                     "body": body,
+                    "suspect": batch.suspect,
                 }
             )
     if rows:
@@ -76,7 +79,24 @@ def newest_segments(connection: Connection, profile: str) -> Iterator[StoredSegm
     query = select(samples).where(samples.c.profile == profile).order_by(samples.c.number.desc())
     for row in connection.execute(query.execution_options(yield_per=100)).mappings():
         channels = tuple(json.loads(row["channels"]))
-        yield StoredSegment(row["number"], row["gateway"], row["device"], channels, row["body"])
+        yield StoredSegment(row["number"], row["gateway"], row["device"], channels, row["body"], row["suspect"])
+
+
+def sampled_devices(connection: Connection, device: str) -> list[tuple[str, str]]:
+    """(gateway, profile) of every device of this name that samples have come of."""
+    found = connection.execute(select(samples.c.gateway).where(samples.c.device == device).distinct()).scalars().all()
+    query = select(samples.c.gateway, samples.c.profile).where(samples.c.gateway.in_(found), samples.c.device == device)
+    return sorted((row.gateway, row.profile) for row in connection.execute(query.distinct()))
+
+
+def device_segments(connection: Connection, gateway: str, device: str, profile: str) -> Iterator[StoredSegment]:
+    """The segments of one device, the newest by their readings' time first; one is read at a time."""
+    table = samples.c
+    query = select(samples).where(table.gateway == gateway, table.device == device, table.profile == profile)
+    query = query.order_by(table.first.desc())
+    for row in connection.execute(query.execution_options(yield_per=100)).mappings():
+        channels = tuple(json.loads(row["channels"]))
+        yield StoredSegment(row["number"], row["gateway"], row["device"], channels, row["body"], row["suspect"])
 
 
 def sample_totals(connection: Connection) -> list[SampleTotals]:

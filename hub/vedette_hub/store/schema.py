@@ -192,6 +192,7 @@ samples = Table(
     Column("bytes", Integer, nullable=False),
     Column("received", Float, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    Column("suspect", Boolean, nullable=False, server_default=false()),
     Index(None, "profile", "number", "readings", "bytes"),
     Index(None, "gateway", "device", "first"),
     # A number is never given twice: a dataset says up to which one it has read.
@@ -213,6 +214,19 @@ models = Table(
     Column("report", Text, nullable=False),
     UniqueConstraint("profile", "sha256"),
     Index(None, "sha256"),
+)
+
+plots = Table(
+    "plots",
+    metadata,
+    _name("profile", primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    _name("name", primary_key=True),
+    Column("place", Integer, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["profile", "version"], ["models.profile", "models.version"], ondelete="CASCADE"),
 )
 
 jobs = Table(

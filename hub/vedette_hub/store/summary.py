@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
@@ -40,3 +41,15 @@ def count_active(connection: Connection) -> dict[str, int]:
     """Active alerts by gateway."""
     query = select(alerts.c.gateway, func.count().label("number")).where(alerts.c.state == "active")
     return {row.gateway: int(row.number) for row in connection.execute(query.group_by(alerts.c.gateway))}
+
+
+def count_true_anomalies(connection: Connection, names: Collection[str]) -> dict[str, dict[str, int]]:
+    """Alerts of kind `anomaly` labelled true, by gateway and profile, of these gateways."""
+    columns = (alerts.c.gateway, alerts.c.profile)
+    query = select(*columns, func.count().label("number")).where(
+        alerts.c.label == "true", alerts.c.kind == "anomaly", alerts.c.gateway.in_(names)
+    )
+    found: dict[str, dict[str, int]] = {}
+    for row in connection.execute(query.group_by(*columns)):
+        found.setdefault(row.gateway, {})[row.profile] = int(row.number)
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -10,17 +10,24 @@ from flask import Response, abort, redirect, render_template, request, url_for
 
 from vedette_hub import state
 from vedette_hub.api.context import context
+from vedette_hub.api.models import plot_answer
 from vedette_hub.fleet import ingest_state, orders
 from vedette_hub.fleet.orders import Ordered, OrderError, Targets, UnknownModelError
-from vedette_hub.learning import registry
+from vedette_hub.learning import jobs, registry
+from vedette_hub.learning.errors import JobError
+from vedette_hub.learning.jobs import TrainRequest
+from vedette_hub.learning.training.algorithms import ALGORITHMS, unknown
 from vedette_hub.store import fleet
 from vedette_hub.store import rollout as store
-from vedette_hub.store.database import reading
+from vedette_hub.store.database import reading, writing
+from vedette_hub.store.plots import list_plots
+from vedette_hub.store.samples import sample_totals
+from vedette_hub.store.schema import NAME_LENGTH
 from vedette_hub.web import session
 from vedette_hub.web.models_overview import ModelsOverview, read_models_overview
+from vedette_hub.web.version_report import version_report
 
 GATEWAYS_OFFERED = 500
-_MAX_FACTS = 100
 
 blueprint = APIBlueprint("models_console", __name__, url_prefix="/models", enable_openapi=False)
 
@@ -55,6 +62,43 @@ def show_version(profile: str, version: int) -> Any:
     if session.signed_in() is None:
         return redirect(url_for("console.sign_in"))
     return _version_page(profile, version)
+
+
+@blueprint.get("/<name:profile>/<int(min=1, max=2147483647):version>/plots/<name:name>.svg")
+def show_plot(profile: str, version: int, name: str) -> Any:
+    """One plot of a version's report."""
+    if session.signed_in() is None:
+        abort(401)
+    return plot_answer(profile, version, name)
+
+
+@blueprint.get("/<name:profile>/train")
+def show_train(profile: str) -> Any:
+    """A form to train the next version."""
+    if session.signed_in() is None:
+        return redirect(url_for("console.sign_in"))
+    return _train_page(profile)
+
+
+@blueprint.post("/<name:profile>/train")
+def train(profile: str) -> Any:
+    """Queue a training from its form."""
+    token = session.signed_in()
+    if token is None:
+        abort(401)
+    if not session.is_own_form():
+        abort(400)
+    here = context()
+    algorithm = request.form.get("algorithm", "")
+    if algorithm not in ALGORITHMS:
+        return _train_page(profile, _sentence(unknown(algorithm)), 400)
+    try:
+        with writing(here.engine) as connection:
+            wanted = TrainRequest(profile, algorithm)
+            jobs.enqueue(connection, wanted, token.name, here.now(), here.config.learning.queue)
+    except JobError as error:
+        return _train_page(profile, _sentence(str(error)), 409)
+    return redirect(url_for("models_console.page"), 303)
 
 
 @blueprint.post("/<name:profile>/<int(min=1, max=2147483647):version>/push")
@@ -128,16 +172,37 @@ def _targets(text: str) -> Targets | None:
 def _version_page(profile: str, version: int, problem: str = "", status: int = 200) -> tuple[str, int]:
     with reading(context().engine) as connection:
         model = registry.find(connection, profile, version)
+        drawn = list_plots(connection, profile, version)
     if model is None:
         abort(404)
     text = render_template(
         "model_version.html",
         heading=f"{profile}, version {version}",
         model=model,
-        report=list(_facts(model.report))[:_MAX_FACTS],
-        lineage=list(_facts(model.lineage))[:_MAX_FACTS],
+        report=version_report(model),
+        plots=drawn,
         problem=problem,
         **_choices(),
+    )
+    return text, status
+
+
+def _train_page(profile: str, problem: str = "", status: int = 200) -> tuple[str, int]:
+    here = context()
+    with reading(here.engine) as connection:
+        totals = {total.profile: total.readings for total in sample_totals(connection)}
+        known = profile in totals or registry.newest(connection, profile) is not None
+    if not known or len(profile) > NAME_LENGTH:
+        abort(404)
+    text = render_template(
+        "model_train.html",
+        heading=f"{profile}: train",
+        profile=profile,
+        problem=problem,
+        token=session.signed_in(),
+        readings=totals.get(profile, 0),
+        algorithms=sorted(ALGORITHMS),
+        default=here.config.learning.algorithm,
     )
     return text, status
 
@@ -166,26 +231,6 @@ def _choices() -> dict[str, Any]:
             "gateways_total": fleet.count_gateways(connection),
             "groups": store.groups(connection),
         }
-
-
-def _facts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """(name, value) of everything in a report, nested names joined."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _facts(item, f"{name} {key}".strip().replace("_", " "))
-    elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
-        for number, item in enumerate(value, start=1):
-            yield from _facts(item, f"{name} {number}")
-    elif isinstance(value, list):
-        yield name, ", ".join(_shown(item) for item in value)
-    else:
-        yield name, _shown(value)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "–"}[value]
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _sentence(text: str) -> str:

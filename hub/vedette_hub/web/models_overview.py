@@ -12,9 +12,11 @@ from vedette_hub.api.rollout_shapes import standing_answer
 from vedette_hub.fleet.ingest_state import IngestState
 from vedette_hub.fleet.standing import Standing, standings
 from vedette_hub.learning import registry
+from vedette_hub.learning.jobs import Job, newest_jobs
 from vedette_hub.learning.registry import ModelVersion
 from vedette_hub.store import fleet
 from vedette_hub.store.database import reading
+from vedette_hub.store.samples import sample_totals
 
 GATEWAYS_READ = 2_000
 STANDINGS_SHOWN = 200
@@ -54,6 +56,10 @@ class ProfileModels:
     name: str
     versions: list[dict[str, Any]]
     versions_total: int
+    job: Job | None
+    """Its training that waits, runs, or ended last."""
+    readings: int
+    """Samples there are to train with."""
     standings: list[dict[str, Any]]
     """Those with trouble first."""
     standings_total: int
@@ -81,19 +87,36 @@ def read_models_overview(
         gateways = fleet.list_gateways(connection, limit=GATEWAYS_READ)
         found = standings(connection, gateways, now, silent_after)
         versions = registry.list_versions(connection, limit=VERSIONS_READ)
+        totals = {total.profile: total.readings for total in sample_totals(connection)}
+        newest = newest_jobs(connection)
     groups = {gateway.gateway: gateway.group for gateway in gateways}
     by_profile: dict[str, list[Standing]] = {model.profile: [] for model in versions}
+    by_profile |= {profile: [] for profile in totals if profile not in by_profile}
     for items in found.values():
         for item in items:
             by_profile.setdefault(item.profile, []).append(item)
     profiles = [
-        _profile(name, [model for model in versions if model.profile == name], items, groups)
+        _profile(
+            name,
+            [model for model in versions if model.profile == name],
+            newest.get(name),
+            totals.get(name, 0),
+            items,
+            groups,
+        )
         for name, items in sorted(by_profile.items())
     ]
     return ModelsOverview(profiles, ingest, key_problem)
 
 
-def _profile(name: str, versions: list[ModelVersion], found: list[Standing], groups: dict[str, str]) -> ProfileModels:
+def _profile(
+    name: str,
+    versions: list[ModelVersion],
+    job: Job | None,
+    readings: int,
+    found: list[Standing],
+    groups: dict[str, str],
+) -> ProfileModels:
     running = Counter(item.running.sha256 for item in found if item.running is not None)
     ordered = [item for item in found if item.ordered is not None]
     # A version that gateways are told to run is shown however old it is.
@@ -106,13 +129,16 @@ def _profile(name: str, versions: list[ModelVersion], found: list[Standing], gro
                 "number": model.version,
                 "stage": model.stage,
                 "created": model.created,
-                "detector": model.detector,
+                "algorithm": model.algorithm,
+                "drift": model.drift,
                 "bytes": model.bytes,
                 "running": running[model.sha256],
             }
             for model in shown
         ],
         versions_total=len(versions),
+        job=job,
+        readings=readings,
         standings=[_standing(item, groups[item.gateway]) for item in found[:STANDINGS_SHOWN]],
         standings_total=len(found),
         ordered=len(ordered),

@@ -12,7 +12,7 @@ from vedette_hub.fleet.ingest_state import IngestState
 from vedette_hub.store import alerts, fleet
 from vedette_hub.store.alerts import AlertFilter
 from vedette_hub.store.database import reading
-from vedette_hub.store.summary import count_active
+from vedette_hub.store.summary import count_active, count_true_anomalies
 from vedette_models.messages import SEVERITIES
 
 ATTENTION_SHOWN = 50
@@ -59,8 +59,10 @@ def read_overview(engine: Engine, ingest: IngestState, now: float, silent_after:
         found_gateways = fleet.list_gateways(connection, limit=GATEWAYS_SHOWN)
         gateways_total = fleet.count_gateways(connection)
         active = count_active(connection)
+        true = count_true_anomalies(connection, [gateway.gateway for gateway in found_gateways])
     gateways = [
-        gateway_answer(gateway, now, silent_after) | {"active": active.get(gateway.gateway, 0)}
+        gateway_answer(gateway, now, silent_after, true.get(gateway.gateway, {}))
+        | {"active": active.get(gateway.gateway, 0)}
         for gateway in found_gateways
     ]
     gateways.sort(key=lambda gateway: (_GATEWAY_ORDER.index(gateway["state"]), gateway["gateway"]))

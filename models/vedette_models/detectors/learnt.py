@@ -65,3 +65,46 @@ def vector(name: str, array: NDArray[Any], kinds: str, length: int | None = None
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ArtifactRejected(Rejection.NOT_FINITE, f'"{name}" holds NaN or infinity')
     return array
+
+
+def matrix(name: str, array: NDArray[Any], columns: int, most_rows: int, largest: float) -> NDArray[Any]:
+    """The array, if it is float32, has `columns` and 1 to `most_rows` rows, and nothing beyond ± `largest`.
+
+    Raises:
+        ArtifactRejected: OTHER_ARRAYS, SHAPES_DISAGREE, NOT_FINITE or BROKEN_STRUCTURE.
+    """
+    if array.dtype != np.float32:
+        raise ArtifactRejected(Rejection.OTHER_ARRAYS, f'"{name}" holds {array.dtype}, not float32')
+    if array.ndim != 2 or array.shape[1] != columns or not 1 <= len(array) <= most_rows:
+        raise ArtifactRejected(
+            Rejection.SHAPES_DISAGREE, f'"{name}" is {array.shape}, wanted are 1 to {most_rows} rows of {columns}'
+        )
+    beyond = float(np.abs(array).max())
+    if not np.isfinite(beyond):
+        raise ArtifactRejected(Rejection.NOT_FINITE, f'"{name}" holds NaN or infinity')
+    if beyond > largest:
+        raise ArtifactRejected(Rejection.BROKEN_STRUCTURE, f'"{name}" holds {beyond:g}, at most is {largest:g}')
+    return array
+
+
+def whole(name: str, parameters: Mapping[str, Any]) -> int:
+    """The parameter, if it is a whole number.
+
+    Raises:
+        ArtifactRejected: WRONG_FIELD.
+    """
+    if type(parameters[name]) is not int:
+        raise ArtifactRejected(Rejection.WRONG_FIELD, f'"{name}" is no whole number')
+    return int(parameters[name])
+
+
+def between(name: str, parameters: Mapping[str, float], low: float, high: float) -> float:
+    """The parameter, if it lies between `low` and `high`.
+
+    Raises:
+        ArtifactRejected: WRONG_FIELD.
+    """
+    value = float(parameters[name])
+    if not low <= value <= high:
+        raise ArtifactRejected(Rejection.WRONG_FIELD, f'"{name}" is {value:g}, not between {low:g} and {high:g}')
+    return value

@@ -36,9 +36,11 @@ def test_status_of_a_healthy_agent_is_exit_code_0(running: AgentProcess) -> None
     assert said.returncode == 0, said.stdout + said.stderr
     assert said.stdout.startswith("gateway gw: running for ")
     assert "hub connected" in said.stdout
+    assert "\nbudget   " in said.stdout
     as_json = command(running.config, "status", "--json")
     answer = json.loads(as_json.stdout)
     assert (as_json.returncode, answer["running"], answer["gateway"], answer.get("problems", [])) == (0, True, "gw", [])
+    assert all(rate.keys() == {"target", "alerts", "device_weeks"} for rate in answer["alert_rates"].values())
 
 
 def test_test_alert_goes_the_whole_way(running: AgentProcess, broker: Mosquitto) -> None:

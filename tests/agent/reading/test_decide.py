@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from tests.agent.verdicts import NAN, Watched, verdicts
-from vedette_agent.reading.decide import ANOMALY, DAY, IMPOSSIBLE, LATE, AlertState, StateChange
+from vedette_agent.reading.decide import ANOMALY, DAY, LATE, AlertState, StateChange
+from vedette_agent.reading.health.faults import IMPOSSIBLE
 from vedette_models.messages import Alert
 from vedette_models.profile import Decisions
 
@@ -18,7 +19,7 @@ def summary(events: list[Alert]) -> list[tuple[int, str, str]]:
 
 @pytest.mark.parametrize(
     ("strength", "severity"),
-    [(1.0, "low"), (1.49, "low"), (1.5, "medium"), (2.49, "medium"), (2.5, "high"), (3.99, "high"), (4.0, "critical")],
+    [(1.0, "low"), (1.99, "low"), (2.0, "medium"), (3.99, "medium"), (4.0, "high"), (7.99, "high"), (8.0, "critical")],
 )
 def test_severity_follows_score_over_threshold(strength: float, severity: str) -> None:
     assert summary(Watched().see(T0, strength)) == [(1, "active", severity)]
@@ -41,7 +42,12 @@ def test_an_alert_says_who_when_and_why() -> None:
 def test_only_a_higher_severity_is_a_new_revision() -> None:
     watched = Watched()
     events = [e for strength in (1.1, 1.3, 2.0, 1.2, 2.2, 5.0, 9.0) for e in watched.see(T0, strength)]
-    assert summary(events) == [(1, "active", "low"), (2, "active", "medium"), (3, "active", "critical")]
+    assert summary(events) == [
+        (1, "active", "low"),
+        (2, "active", "medium"),
+        (3, "active", "high"),
+        (4, "active", "critical"),
+    ]
     assert len({event.id for event in events}) == 1
     assert {event.opened for event in events} == {T0}
 
@@ -55,7 +61,7 @@ def test_the_end_tells_the_largest_score_though_it_was_no_event() -> None:
 
 
 def test_hysteresis_keeps_an_alert_open() -> None:
-    watched = Watched(Decisions(hysteresis=0.5, clear_after=3))
+    watched = Watched(Decisions(threshold=1.0, hysteresis=0.5, clear_after=3))
     watched.see(T0, 1.0)
     events = [e for i in range(50) for e in watched.see(T0 + i, 0.5)]
     assert events == []
@@ -63,7 +69,7 @@ def test_hysteresis_keeps_an_alert_open() -> None:
 
 
 def test_only_quiet_readings_in_a_row_end_an_alert() -> None:
-    watched = Watched(Decisions(clear_after=3))
+    watched = Watched(Decisions(threshold=1.0, clear_after=3))
     watched.see(T0, 1.0)
     assert watched.quiet(T0 + 1, 2) == []
     watched.see(T0 + 3, 0.6)
@@ -74,7 +80,7 @@ def test_only_quiet_readings_in_a_row_end_an_alert() -> None:
 
 
 def test_a_reading_without_the_alerts_channel_is_not_quiet() -> None:
-    watched = Watched(Decisions(clear_after=2))
+    watched = Watched(Decisions(threshold=1.0, clear_after=2))
     watched.see(T0, 2.0, 0.0)
     for i in range(20):
         assert watched.see(T0 + i, 0.0, 0.0, values=(NAN, 0.5)) == []
@@ -83,7 +89,7 @@ def test_a_reading_without_the_alerts_channel_is_not_quiet() -> None:
 
 
 def test_an_impossible_value_is_not_quiet_for_the_anomaly_of_its_channel() -> None:
-    watched = Watched(Decisions(clear_after=2))
+    watched = Watched(Decisions(threshold=1.0, clear_after=2))
     watched.see(T0, 2.0)
     for i in range(1, 20):
         watched.see(T0 + i, 0.0, values=(950.0, 0.5), impossible=(True, False))
@@ -91,7 +97,7 @@ def test_an_impossible_value_is_not_quiet_for_the_anomaly_of_its_channel() -> No
 
 
 def test_the_cooldown_holds_back_the_same_and_lower_severities() -> None:
-    watched = Watched(Decisions(cooldown=3600.0))
+    watched = Watched(Decisions(threshold=1.0, cooldown=3600.0))
     watched.alert_and_clear(T0, 2.0)
     assert watched.alert_and_clear(T0 + 10, 2.0) == []
     assert watched.alert_and_clear(T0 + 20, 1.1) == []
@@ -101,7 +107,7 @@ def test_the_cooldown_holds_back_the_same_and_lower_severities() -> None:
 def test_a_worse_severity_passes_the_cooldown() -> None:
     watched = Watched()
     watched.alert_and_clear(T0, 2.0)
-    (alert, _) = watched.alert_and_clear(T0 + 10, 3.0)
+    (alert, _) = watched.alert_and_clear(T0 + 10, 5.0)
     assert (alert.revision, alert.severity) == (1, "high")
 
 
@@ -122,7 +128,7 @@ def test_what_was_held_back_is_counted_once_per_condition_and_told_by_the_next_a
 
 
 def test_a_condition_held_back_goes_on_until_it_was_quiet_in_a_row() -> None:
-    watched = Watched(Decisions(clear_after=3, cooldown=1000.0))
+    watched = Watched(Decisions(threshold=1.0, clear_after=3, cooldown=1000.0))
     watched.alert_and_clear(T0, 1.2)
     counted = 0
     for i, strength in enumerate((1.2, 0.0, 0.0, 0.7, 0.0, 0.0, 1.2)):  # never three quiet in a row
@@ -132,7 +138,7 @@ def test_a_condition_held_back_goes_on_until_it_was_quiet_in_a_row() -> None:
 
 
 def test_readings_without_its_channel_do_not_end_a_condition_held_back() -> None:
-    watched = Watched(Decisions(clear_after=3, cooldown=1000.0))
+    watched = Watched(Decisions(threshold=1.0, clear_after=3, cooldown=1000.0))
     watched.alert_and_clear(T0, 1.2)  # the alert was about a
     watched.see(T0 + 10, 0.0, 1.2)  # what is held back is about b
     for i in range(10):
@@ -142,7 +148,7 @@ def test_readings_without_its_channel_do_not_end_a_condition_held_back() -> None
 
 
 def test_a_condition_that_outlasts_the_cooldown_is_alerted() -> None:
-    watched = Watched(Decisions(cooldown=100.0))
+    watched = Watched(Decisions(threshold=1.0, cooldown=100.0))
     watched.alert_and_clear(T0, 1.2)
     events = [e for i in range(200) for e in watched.see(T0 + 1 + i, 1.2)]
     (alert,) = events
@@ -150,7 +156,7 @@ def test_a_condition_that_outlasts_the_cooldown_is_alerted() -> None:
 
 
 def test_the_bucket_lets_a_burst_through_and_refills_by_the_day() -> None:
-    watched = Watched(Decisions(cooldown=0.0, burst=3, per_day=2.0))
+    watched = Watched(Decisions(threshold=1.0, cooldown=0.0, burst=3, per_day=2.0))
     raised = [bool(watched.alert_and_clear(T0 + 10 * i, 1.2)) for i in range(6)]
     assert raised == [True, True, True, False, False, False]
     assert not watched.alert_and_clear(T0 + 0.49 * DAY, 1.2)
@@ -159,21 +165,21 @@ def test_the_bucket_lets_a_burst_through_and_refills_by_the_day() -> None:
 
 
 def test_the_bucket_holds_no_more_than_a_burst_after_years() -> None:
-    watched = Watched(Decisions(cooldown=0.0, burst=2, per_day=5.0))
+    watched = Watched(Decisions(threshold=1.0, cooldown=0.0, burst=2, per_day=5.0))
     watched.alert_and_clear(T0, 1.2)
     later = T0 + 1000 * DAY
     assert [bool(watched.alert_and_clear(later + i, 1.2)) for i in range(4)] == [True, True, False, False]
 
 
 def test_a_clock_that_jumps_back_ends_the_cooldown_but_not_the_rate_limit() -> None:
-    watched = Watched(Decisions(burst=2, per_day=1.0, cooldown=3600.0))
+    watched = Watched(Decisions(threshold=1.0, burst=2, per_day=1.0, cooldown=3600.0))
     watched.alert_and_clear(T0, 1.2)
     assert watched.alert_and_clear(T0 - 10 * DAY, 1.2) != []
     assert watched.alert_and_clear(T0 - 20 * DAY, 1.2) == []
 
 
 def test_a_clock_once_far_ahead_does_not_silence_the_device_for_ever() -> None:
-    watched = Watched(Decisions(burst=1, per_day=1.0))
+    watched = Watched(Decisions(threshold=1.0, burst=1, per_day=1.0))
     watched.alert_and_clear(T0 + 36_500 * DAY, 1.2)
     assert watched.alert_and_clear(T0, 1.2) == []  # the bucket is empty ...
     assert watched.alert_and_clear(T0 + 1.1 * DAY, 1.2) != []  # ... and refills by the clock as it is now
@@ -193,7 +199,7 @@ def test_an_impossible_value_is_an_alert_of_its_own_kind() -> None:
 
 
 def test_an_impossible_condition_ends_when_its_channel_is_possible_again() -> None:
-    watched = Watched(Decisions(clear_after=2))
+    watched = Watched(Decisions(threshold=1.0, clear_after=2))
     watched.see(T0, values=(0.5, -101.0), impossible=(False, True))
     assert watched.see(T0 + 1, values=(0.5, NAN)) == []
     assert watched.see(T0 + 2) == []
@@ -201,7 +207,7 @@ def test_an_impossible_condition_ends_when_its_channel_is_possible_again() -> No
 
 
 def test_devices_do_not_disturb_each_other() -> None:
-    watched = Watched(Decisions(clear_after=2))
+    watched = Watched(Decisions(threshold=1.0, clear_after=2))
     watched.see(T0, 2.0, device="x")
     watched.see(T0, 2.0, device="y")
     assert watched.quiet(T0 + 1, 2, device="y")[0].device == "y"
@@ -265,7 +271,7 @@ def commit(watched: Watched, into: dict[tuple[str, str], bytes]) -> None:
 
 def test_an_agent_killed_after_a_commit_neither_repeats_nor_forgets_an_alert() -> None:
     committed: dict[tuple[str, str], bytes] = {}
-    before = Watched(Decisions(clear_after=2))
+    before = Watched(Decisions(threshold=1.0, clear_after=2))
     (raised,) = before.see(T0, 1.2)
     commit(before, committed)
     after = resumed(before, committed)
@@ -279,7 +285,7 @@ def test_an_agent_killed_after_a_commit_neither_repeats_nor_forgets_an_alert() -
 
 def test_cooldown_and_bucket_survive_a_restart() -> None:
     committed: dict[tuple[str, str], bytes] = {}
-    before = Watched(Decisions(clear_after=1, burst=1, per_day=1.0))
+    before = Watched(Decisions(threshold=1.0, clear_after=1, burst=1, per_day=1.0))
     before.see(T0, 1.2)
     commit(before, committed)
     before.see(T0 + 1, 0.0)
@@ -314,32 +320,32 @@ def test_a_restored_alert_follows_its_channel_by_name() -> None:
     committed: dict[tuple[str, str], bytes] = {}
     commit(before, committed)
     body = committed["d1", ANOMALY]
-    after = Watched(Decisions(clear_after=1), channels="ca")
+    after = Watched(Decisions(threshold=1.0, clear_after=1), channels="ca")
     after.decider.restore([StateChange("d1", ANOMALY, msgspec.json.decode(body, type=AlertState))])
     assert after.see(T0 + 1, values=(NAN, 0.5)) == []
     assert summary(after.see(T0 + 2, values=(0.5, 0.5))) == [(2, "cleared", "medium")]
-    gone = Watched(Decisions(clear_after=1), channels="a")
+    gone = Watched(Decisions(threshold=1.0, clear_after=1), channels="a")
     gone.decider.restore([StateChange("d1", ANOMALY, msgspec.json.decode(body, type=AlertState))])
     assert summary(gone.see(T0 + 1)) == [(2, "cleared", "medium")]
 
 
 def test_a_reading_that_comes_again_after_its_alert_has_ended_opens_no_other() -> None:
-    watched = Watched(Decisions(cooldown=10.0, clear_after=2))
+    watched = Watched(Decisions(threshold=1.0, cooldown=10.0, clear_after=2))
     watched.see(T0, 2.0)
     watched.quiet(T0 + 100, 2)
     assert watched.see(T0 + 1, 2.0) == []
-    assert summary(watched.see(T0 + 2, 3.0)) == [(1, "active", "high")]  # worse than anything that was said
+    assert summary(watched.see(T0 + 2, 5.0)) == [(1, "active", "high")]  # worse than anything that was said
 
 
 def test_a_late_quiet_reading_does_not_end_an_alert() -> None:
-    watched = Watched(Decisions(clear_after=2))
+    watched = Watched(Decisions(threshold=1.0, clear_after=2))
     watched.see(T0, 2.0)
     assert [e for i in range(20) for e in watched.see(T0 - 20 + i, 0.0)] == []
     assert summary(watched.quiet(T0 + 1, 2)) == [(2, "cleared", "medium")]
 
 
 def test_after_a_clock_was_set_back_its_readings_count() -> None:
-    watched = Watched(Decisions(clear_after=2))
+    watched = Watched(Decisions(threshold=1.0, clear_after=2))
     watched.see(T0, 2.0)
     assert summary(watched.quiet(T0 - LATE - 10, 2)) == [(2, "cleared", "medium")]
     assert summary(watched.see(T0 - 3 * LATE, 2.0)) == [(1, "active", "medium")]

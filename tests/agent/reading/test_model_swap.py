@@ -14,16 +14,17 @@ from hypothesis import strategies as st
 
 from tests.agent.streams import PROFILE, stream
 from tests.agent.verdicts import Watched
+from tests.models.baselines import mahalanobis
 from tests.models.forests import isolation_forest, normal_readings
 from vedette_agent.reading import checkpoint
 from vedette_agent.reading.profile_watch import ProfileWatch
 from vedette_agent.reading.reservoir import Reservoir
 from vedette_models.detectors.isolation_forest import IsolationForest
 from vedette_models.messages import Alert, Segment
-from vedette_models.profile import Channel, Profile
+from vedette_models.profile import Channel, Decisions, Profile
 from vedette_models.readings import ReadingBatch
 
-PUMP = Profile("pump", (Channel("flow"), Channel("pressure")))
+PUMP = Profile("pump", (Channel("flow"), Channel("pressure")), Decisions(alerts_per_week=1.0))
 WIDTH = 4
 GOLDEN = 8
 """Rows that a model has from its golden readings."""
@@ -149,7 +150,9 @@ def test_nothing_of_the_checkpoint_is_kept_in_memory_when_readings_flow() -> Non
     watch.use(forest())
     watch.process(readings(0, 8))
     again = restarted(watch)
-    assert set(again._resumable) == {"isolation_forest"}, "what the agent's own detectors learnt is theirs by now"
+    assert set(again._resumable) == {"isolation_forest", "calibration of isolation_forest"}, (
+        "what the agent's own detectors learnt is theirs by now"
+    )
     again.process(readings(8, 1))
     assert again._resumable == {}
 
@@ -265,6 +268,8 @@ def test_nothing_is_offered_from_while_an_alert_is_open(seed: int) -> None:
             opened.setdefault((event.device, event.kind), event.time)
             continue
         since = opened.pop((event.device, event.kind))
+        if event.kind == "clock":
+            continue  # between two times of such a device lie any readings
         for segment in segments:
             if segment.device == event.device:
                 assert not any(since <= time <= event.time for time in segment.times)
@@ -276,3 +281,24 @@ def test_impossible_values_are_never_offered() -> None:
         values = [reading for segment in segments for reading in segment.values]
         assert all(flow is None or -50.0 <= flow <= 50.0 for flow, _ in values)
         assert all(pressure is None or pressure >= 0.0 for _, pressure in values)
+
+
+# A model that our own detector of the same name goes on as
+
+
+def test_a_baseline_from_the_hub_stands_in_for_our_own_and_hands_back() -> None:
+    watch = watch_of(4)
+    watch.process(normal_readings(2, 2_400))
+    (own,) = (d for d in watch.pipeline.own if d.name == "mahalanobis")
+    before = own.state()
+    watch.use(mahalanobis(2, 0))
+    names = [detector.name for detector in watch.pipeline.detectors]
+    assert sorted(names) == ["mahalanobis", "rangebreak"], "one of each name"
+    (model,) = (d for d in watch.pipeline.detectors if d.name == "mahalanobis")
+    assert model is watch.pipeline.model
+    assert all(np.array_equal(before[name][:4], array[:4]) for name, array in model.state().items())
+    watch.process(readings(0, 200))
+    after = model.state()
+    watch.use(None)
+    assert own in watch.pipeline.detectors
+    assert all(np.array_equal(after[name][:4], array[:4]) for name, array in own.state().items())

@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 
 from tests.agent.streams import PROFILE
-from vedette_agent.reading import sensor_health
+from vedette_agent.reading.devices import DeviceTable
+from vedette_agent.reading.health.faults import Faults
+from vedette_agent.reading.health.impossible import Impossible
 from vedette_agent.reading.pipeline import REASONS, Pipeline
 from vedette_models.detectors.rangebreak import RangeBreak
 from vedette_models.profile import Channel, Decisions, Profile
 from vedette_models.readings import ReadingBatch
-
-LOW, HIGH = np.array([-np.inf, 0.0]), np.array([10.0, np.inf])
 
 
 def readings(values: list[list[float]]) -> ReadingBatch:
@@ -18,7 +18,8 @@ def readings(values: list[list[float]]) -> ReadingBatch:
 
 def test_impossible_is_strictly_outside_and_missing_is_not() -> None:
     batch = readings([[10.0, 0.0], [10.1, -0.1], [np.nan, np.nan], [-1e300, 1e300]])
-    found = sensor_health.impossible(batch, LOW, HIGH)
+    ranges = Impossible(Profile("p", (Channel("a", high=10.0), Channel("b", low=0.0))))
+    found = ranges.outside(batch, DeviceTable(1))
     assert found.tolist() == [[False, False], [True, True], [False, False], [False, False]]
 
 
@@ -30,22 +31,23 @@ def test_impossible_values_are_neither_scored_nor_learnt() -> None:
     missing = clean.copy()
     missing[::50] = np.nan
     seen, unseen = (Pipeline(PROFILE, [RangeBreak(2)]) for _ in range(2))
-    with_faults, without = seen.judge(readings(dirty.tolist()), 1), unseen.judge(readings(missing.tolist()), 1)
+    outside = dirty < 0.0
+    with_faults = seen.judge(readings(dirty.tolist()), 1, Faults(withheld=outside))
+    without = unseen.judge(readings(missing.tolist()), 1)
     np.testing.assert_array_equal(with_faults.anomaly, without.anomaly)
-    assert with_faults.impossible.sum() == 24
     np.testing.assert_array_equal(with_faults.batch.values[::50], -999.0)
 
 
-def test_a_threshold_of_the_profile_replaces_the_detectors_own() -> None:
+def test_a_threshold_of_the_profile_is_fixed_whatever_happens() -> None:
     values = np.random.default_rng(1).normal(1.0, 0.1, (500, 1))
     values[400] = 50.0
     one, other = (
         Pipeline(Profile("p", (Channel("x"),), Decisions(threshold=t)), [RangeBreak(1)]).judge(
             readings(values.tolist()), 1
         )
-        for t in (None, 2.0)
+        for t in (0.1, 2.0)
     )
-    np.testing.assert_allclose(one.anomaly * RangeBreak.default_threshold, other.anomaly * 2.0)
+    np.testing.assert_allclose(one.anomaly * 0.1, other.anomaly * 2.0)
     assert one.anomaly.argmax() == 400
 
 
@@ -67,7 +69,7 @@ def test_reasons_name_the_disturbed_channel_first_and_never_more_than_fit() -> N
 
 def test_an_empty_batch_gives_empty_verdicts() -> None:
     verdicts = Pipeline(PROFILE, [RangeBreak(2)]).judge(ReadingBatch.of([], [], np.zeros((0, 2))), 0)
-    assert (len(verdicts.batch), verdicts.anomaly.shape, verdicts.impossible.shape) == (0, (0,), (0, 2))
+    assert (len(verdicts.batch), verdicts.anomaly.shape, verdicts.faults.found) == (0, (0,), ())
 
 
 def test_state_grows_in_large_steps() -> None:

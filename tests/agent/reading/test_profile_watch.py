@@ -187,7 +187,7 @@ def test_a_changed_profile_learns_anew(profile: Profile, limit: int, said: str) 
 
 def test_a_checkpoint_of_other_arrays_takes_nothing_over() -> None:
     saved = watch_of().checkpoint(1.0)
-    (name,) = saved.detectors
+    name = "rangebreak"
     broken = saved._replace(detectors={name: {**saved.detectors[name], "unknown": np.zeros((3, 2))}})
     fresh = ProfileWatch(PROFILE, "gw", "epoch", 100)
     with pytest.raises(CheckpointError, match="learning anew"):

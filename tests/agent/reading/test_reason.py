@@ -26,6 +26,8 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
         (-40.0, 165.0, "-40"),
         (5e-324, 0.0, "4.941e-324"),
         (1e100, 5.0, "1e+100"),
+        (1.3e-18, 0.98, "0"),
+        (2e-9, 4e-9, "2e-09"),
     ],
 )
 def test_a_number_has_the_digits_worth_reading(value: float, resolution: float, said: str) -> None:
@@ -46,6 +48,11 @@ def test_the_sentence_names_what_was_looked_at_when_it_is_not_the_value() -> Non
     assert reason.anomaly([one]) == "flow: mean of the last 24 readings 4.2 l/s, usually 1–2"
 
 
+def test_what_the_value_usually_is_at_such_a_time_is_said_behind_it() -> None:
+    one = ChannelReason("flow", 4.2, 1.0, 2.0, 1.0, aspect="value at this hour of the week", unit="l/s")
+    assert reason.anomaly([one]) == "flow 4.2 l/s, usually 1–2 at this hour of the week"
+
+
 def test_channel_names_are_said_as_they_are() -> None:
     reasons = [ChannelReason(name, 4.0, 1.0, 2.0, 0.25) for name in ("hum%", "100%", "c", "d")]
     assert reason.anomaly(reasons) == "hum% 4, usually 1–2; 25 % of the score, with 100%, c and 1 more"
@@ -62,3 +69,15 @@ def test_one_open_end_is_said_as_such() -> None:
 
 def test_without_reasons_there_is_still_a_sentence() -> None:
     assert reason.anomaly([]) == "unusual readings"
+
+
+def test_what_a_range_holds_for_is_said_behind_it() -> None:
+    aspect = "mean of the last few readings, by what the other channels show"
+    one = ChannelReason("flow", 4.2, 1.0, 2.0, 1.0, aspect=aspect, unit="l/s")
+    said = "flow: mean of the last few readings 4.2 l/s, usually 1–2 by what the other channels show"
+    assert reason.anomaly([one]) == said
+
+
+def test_channels_that_hardly_count_are_not_named() -> None:
+    reasons = [ChannelReason(name, 4.0, 1.0, 2.0, share) for name, share in (("a", 0.96), ("b", 0.03), ("c", 0.01))]
+    assert reason.anomaly(reasons) == "a 4, usually 1–2"

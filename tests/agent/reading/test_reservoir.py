@@ -73,6 +73,43 @@ def test_segments_are_the_consecutive_unmarked_readings_of_a_device_however_they
 
 
 @bounded
+@given(
+    device=st.lists(st.integers(0, 4), max_size=150),
+    bad=st.sets(st.integers(0, 149), max_size=10),
+    striking=st.sets(st.integers(0, 149), max_size=10),
+    length=st.integers(2, 6),
+    cuts=st.lists(st.integers(0, 150), max_size=8),
+)
+def test_segments_with_something_suspect_in_them_are_kept_apart(
+    device: list[int], bad: set[int], striking: set[int], length: int, cuts: list[int]
+) -> None:
+    batch = stream(device)
+    marked, suspect = (np.array([row in rows for row in range(len(device))], np.bool_) for rows in (bad, striking))
+    reservoir = Reservoir(2, length, PLENTY)
+    for start, end in pairwise([0, *sorted(cut for cut in cuts if cut < len(batch)), len(batch)]):
+        reservoir.offer(batch.take(slice(start, end)), marked[start:end], name, suspect[start:end])
+    apart, normal = reservoir.take_suspect(), reservoir.take()
+    assert Counter([*apart, *normal]) == expected(batch, marked, length)
+    times = set(batch.time[suspect].tolist())
+    assert all(times & set(segment.times) for segment in apart)
+    assert not any(times & set(segment.times) for segment in normal)
+
+
+def test_a_quarter_as_many_suspect_segments_are_kept_and_a_forgotten_device_leaves_none() -> None:
+    reservoir = Reservoir(1, 2, 8)
+    device = np.arange(20).repeat(2)
+    batch = ReadingBatch.of(device, device.astype(float), np.ones((40, 1)))
+    reservoir.offer(batch, np.zeros(40, np.bool_), name, np.ones(40, np.bool_))
+    assert len(reservoir) == 0
+    kept = reservoir.take_suspect()
+    assert len(kept) == 2
+    reservoir.offer(batch.take(slice(0, 1)), np.zeros(1, np.bool_), name, np.ones(1, np.bool_))
+    reservoir.forget(0, name(0))
+    reservoir.offer(batch.take(slice(0, 2)), np.zeros(2, np.bool_), name, np.zeros(2, np.bool_))
+    assert (len(reservoir.take()), reservoir.take_suspect()) == (1, [])
+
+
+@bounded
 @given(st.integers(1, 8), st.integers(0, 40))
 def test_no_more_are_kept_than_there_is_room_for(capacity: int, offered: int) -> None:
     reservoir = Reservoir(1, 2, capacity)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vedette_agent.update.samples import DAY, ROW_BYTES, Budget, pack
+from vedette_agent.reading.reservoir import Reservoir
+from vedette_agent.update.samples import DAY, ROW_BYTES, Budget, pack, pack_both
 from vedette_models import messages
 from vedette_models.messages import SampleBatch, Segment
+from vedette_models.readings import ReadingBatch
 
 CHANNELS = ("a", "b")
 
@@ -89,6 +92,18 @@ def test_rows_fit_however_small_the_budget_is(bytes_per_day: int) -> None:
     budget = Budget(bytes_per_day, 0.0)
     segments = [segment(32, f"d{i}") for i in range(64)]
     assert budget.choose([pack("p", CHANNELS, segments, 0.0, budget.row_bytes)], 0.0)
+
+
+def test_what_is_suspect_goes_first_and_says_so() -> None:
+    reservoir = Reservoir(1, 2, 4)
+    batch = ReadingBatch.of([0, 0, 1, 1], [0.0, 1.0, 0.0, 1.0], np.ones((4, 1)))
+    reservoir.offer(batch, np.zeros(4, np.bool_), lambda row: f"d{row}", np.array([False, True, False, False]))
+    rows = list(pack_both("p", CHANNELS[:1], reservoir, 0.0, ROW_BYTES))
+    assert [(row.suspect, [segment.device for segment in row.segments]) for row in rows] == [
+        (True, ["d0"]),
+        (False, ["d1"]),
+    ]
+    assert list(pack_both("p", CHANNELS[:1], reservoir, 0.0, ROW_BYTES)) == []
 
 
 def test_nothing_is_sent_where_nothing_may_be() -> None:

@@ -11,6 +11,7 @@ from tests.hub.conftest import Call
 from tests.hub.learning.readings import deliver, samples
 from vedette_hub.config import LearningSection
 from vedette_hub.learning import jobs, worker
+from vedette_hub.learning.training.algorithms import ALGORITHMS
 from vedette_hub.store.database import writing
 
 
@@ -60,6 +61,49 @@ def test_versions_and_jobs_come_in_pages_and_are_filtered(call: Call, engine: En
     assert [job["number"] for job in page["jobs"]] == [3, 2]
     assert [job["number"] for job in call("GET", f"jobs?before={page['next']}")[1]["jobs"]] == [1]
     assert call("GET", "jobs?state=succeeded&profile=c")[1]["total"] == 1
+
+
+def test_a_version_comes_with_a_report_and_plots_that_are_kept(call: Call, client: Any, engine: Engine) -> None:
+    for seed in (1, 2):
+        body = {"profile": "a/b", "synthetic": {"samples": 2000, "features": 2, "seed": seed}}
+        assert call("POST", "models/train", json=body)[0] == 202
+        work(engine)
+    _, first = call("GET", "models/a%2Fb/1")
+    _, second = call("GET", "models/a%2Fb/2")
+    assert (first["drift"], second["drift"]) == (None, "strong")
+    assert second["report"]["drift"]["version"] == 1
+    assert set(second["report"]["backtest"]) == {"this", "previous", "timeline"}
+    assert [plot["name"] for plot in second["plots"]] == ["scores", "backtest", "drift", "channels"]
+    headers = {"Authorization": f"Bearer {client.token}"}
+    for plot in second["plots"]:
+        assert plot["path"].startswith("/api/v1/models/a%2Fb/2/plots/")
+        answer = client.get(plot["path"], headers=headers)
+        assert (answer.status_code, answer.mimetype) == (200, "image/svg+xml")
+        assert f'<title id="title">{plot["title"]}</title>' in answer.get_data(as_text=True)
+        assert "immutable" in answer.headers["Cache-Control"]
+        known = {**headers, "If-None-Match": answer.headers["ETag"]}
+        assert client.get(plot["path"], headers=known).status_code == 304
+    assert client.get(second["plots"][0]["path"]).status_code == 401
+    assert call("GET", "models/a%2Fb/2/plots/magic.svg")[0] == 404
+
+
+def test_the_algorithm_is_chosen_by_name_and_shown(call: Call, engine: Engine) -> None:
+    _, known = call("GET", "algorithms")
+    assert known == {"algorithms": sorted(ALGORITHMS), "default": "isolation_forest"}
+    body = {"profile": "p", "algorithm": "isolation_forest", "synthetic": {"samples": 1000, "features": 1}}
+    _, job = call("POST", "models/train", json=body)
+    assert job["request"]["algorithm"] == "isolation_forest"
+    work(engine)
+    assert call("GET", "models")[1]["models"][0]["algorithm"] == "isolation_forest"
+    assert call("GET", "models/p/1")[1]["lineage"]["algorithm"] == "isolation_forest"
+
+
+def test_an_unknown_algorithm_is_refused_with_those_there_are(call: Call) -> None:
+    status, answer = call("POST", "models/train", json={"profile": "p", "algorithm": "magic"})
+    (field,) = answer["error"]["fields"]
+    assert (status, field["field"]) == (422, "algorithm")
+    assert field["problems"] == [f'there is no algorithm "magic"; there are {", ".join(sorted(ALGORITHMS))}']
+    assert call("POST", "models/train", json={"profile": "p", "algorithm": 3})[0] == 422
 
 
 def test_a_job_is_cancelled_once(call: Call) -> None:

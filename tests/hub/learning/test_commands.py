@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.hub.learning.alerts import raise_alert
 from tests.hub.learning.readings import deliver, samples, series
 from vedette_hub.cli import main
 from vedette_hub.config import load
@@ -31,11 +32,13 @@ def test_synthetic_data_trains_a_version_and_tells_precision_and_recall(path: Pa
     assert result.exit_code == 0, result.stderr
     assert "demo version 1 (isolation_forest)" in result.stdout
     assert "precision" in result.stdout
+    assert "backtest: " in result.stdout
+    assert "known anomalies found" in result.stdout
     assert "proving that it scores like scikit-learn" in result.stderr
     (listed,) = json.loads(invoke(path, "models", "--json").stdout)
     assert (listed["profile"], listed["version"], listed["stage"]) == ("demo", 1, "candidate")
     assert {"precision", "recall", "f1"} <= set(listed["report"]["detection"])
-    assert "demo\t1\tcandidate" in invoke(path, "models").stdout
+    assert "demo\t1\tcandidate\tisolation_forest" in invoke(path, "models").stdout
 
 
 def test_a_file_trains_a_version_of_the_channels_that_are_named(path: Path, tmp_path: Path) -> None:
@@ -52,6 +55,21 @@ def test_a_file_trains_a_version_of_the_channels_that_are_named(path: Path, tmp_
     assert "no column 'heat'; the header has: time, pressure, flow, count" in result.stderr
 
 
+def test_readings_of_a_file_in_alerts_that_were_labelled_true_are_judged_only(path: Path, tmp_path: Path) -> None:
+    one = series(1, 500)
+    table = np.column_stack([one.times, one.values])
+    lines = [",".join([*(f"{value:.6f}" for value in line), "pump-1"]) for line in table]
+    (tmp_path / "history.csv").write_text("\n".join(["time,pressure,flow,device", *lines]))
+    engine = open_database(load(path, {}))
+    times = {"opened": float(one.times[100]), "cleared": float(one.times[119]), "state": "cleared"}
+    raise_alert(engine, label="true", **times)
+    engine.dispose()
+    command = ["train", "--profile", "pump", "--csv", str(tmp_path / "history.csv"), "--json"]
+    version = json.loads(invoke(path, *command).stdout)
+    notes = {note["reason"]: note["count"] for note in version["report"]["dropped"]}
+    assert notes["known to be anomalous: judged, not trained with"] == 20
+
+
 def test_samples_in_the_store_train_the_next_version(path: Path) -> None:
     missing = invoke(path, "train", "--profile", "pump")
     assert (missing.exit_code, "no samples have come yet" in missing.stderr) == (1, True)
@@ -62,6 +80,9 @@ def test_samples_in_the_store_train_the_next_version(path: Path) -> None:
     first = json.loads(invoke(path, "train", "--profile", "pump", "--json").stdout)
     second = json.loads(invoke(path, "train", "--profile", "pump", "--json").stdout)
     assert [first["version"], second["version"]] == [1, 2]
+    third = invoke(path, "train", "--profile", "pump").stdout
+    assert "backtest of version 2: " in third
+    assert "drift since version 2: none" in third
     assert second["lineage"]["parent"] == first["sha256"]
     assert second["lineage"]["dataset"] == first["lineage"]["dataset"]
 
@@ -69,5 +90,7 @@ def test_samples_in_the_store_train_the_next_version(path: Path) -> None:
 def test_wrong_options_are_refused(path: Path) -> None:
     assert invoke(path, "train", "--profile", "p", "--synthetic", "--csv", "x.csv").exit_code == 2
     assert invoke(path, "train", "--profile", "p", "--contamination", "0.9").exit_code == 2
+    unknown = invoke(path, "train", "--profile", "p", "--algorithm", "magic")
+    assert (unknown.exit_code, "isolation_forest" in unknown.stderr) == (2, True)
     few = invoke(path, "train", "--profile", "p", "--synthetic", "--n-samples", "100")
     assert (few.exit_code, "at least 160 samples" in few.stderr) == (1, True)

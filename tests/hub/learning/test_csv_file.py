@@ -78,3 +78,21 @@ def test_a_long_file_is_read_up_to_the_bound_and_that_is_said(tmp_path: Path, mo
     found = csv_file.read(write(tmp_path, "time,x\n" + "".join(f"{i},{i}\n" for i in range(50))), "pump")
     assert len(found.series[0]) == 10
     assert "the rest is left out" in found.notes[0].reason
+
+
+def test_a_label_column_says_what_is_anomalous_and_is_no_channel(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text("time,pressure,Anomaly\n1,5,0\n2,6,1.0\n3,7,\n4,8,true\n5,9,normal\n6,9,perhaps\n")
+    found = csv_file.read(path, "pump")
+    assert found.channels == ("pressure",)
+    assert found.anomalous is not None
+    assert found.anomalous[0].tolist() == [False, True, False, True, False]
+    assert "line 7" in found.notes[0].reason
+
+
+def test_a_label_column_is_what_it_is_asked_for_as(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text("time,pressure,label,broken\n1,5,3,0\n2,6,4,1\n")
+    found = csv_file.read(path, "pump", ["pressure", "label"], label_column="broken")
+    assert (found.channels, found.anomalous[0].tolist()) == (("pressure", "label"), [False, True])  # type: ignore[index]
+    assert csv_file.read(path, "pump", ["label"]).anomalous is None

@@ -9,15 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.hub.learning.readings import series, source
+from tests.hub.learning.readings import START, series, source
 from vedette_hub.learning import vectors
 from vedette_hub.learning.cleaning import Series
 from vedette_hub.learning.datasets import Source, build
 from vedette_hub.learning.errors import TrainingRefusedError
+from vedette_hub.learning.hygiene import Mark, Period
 from vedette_hub.learning.sources import synthetic
 from vedette_hub.learning.vectors import window_vectors
 from vedette_models.features import FEATURES, WindowFeatures
 from vedette_models.readings import ReadingBatch
+
+LABELS = ((1000, Mark.ANOMALOUS), (3000, Mark.ANOMALOUS), (2000, Mark.FALSE_ALARM))
 
 
 def one_by_one(part: Series, width: int) -> dict[int, np.ndarray]:
@@ -92,6 +95,14 @@ def test_of_too_many_windows_some_are_drawn_and_that_is_said() -> None:
     assert any(note.what == "vectors" and "4985" in note.reason for note in dataset.notes)
     again = build(source(series(1, 5000)), width=16, at_least=200, at_most=1000)
     np.testing.assert_array_equal(dataset.vectors.position, again.vectors.position)
+
+
+def test_of_too_many_windows_none_that_is_labelled_is_left_out() -> None:
+    known = [Period("pump-1", START + 60.0 * at, START + 60.0 * (at + 5), mark) for at, mark in LABELS]
+    found = replace(source(series(1, 5000)), periods=tuple(known))
+    dataset = build(found, width=16, at_least=200, at_most=1000)
+    assert (dataset.anomalous.sum(), dataset.excused.sum()) == (2 * (6 + 15), 6 + 15)
+    assert 700 < len(dataset.vectors.series) < 1200
 
 
 def refused(found: Source, at_least: int = 200) -> str:

@@ -9,7 +9,8 @@ from sklearn.ensemble import IsolationForest as Sklearn
 from benchmarks.scoring import COMPARED, NEAR, compared
 from tests.models.forests import complete_vectors, normal_readings
 from vedette_models.detectors.forest import Forest, Nodes, Tree
-from vedette_models.detectors.isolation_forest import IsolationForest, Usual
+from vedette_models.detectors.isolation_forest import IsolationForest
+from vedette_models.detectors.usual import Usual
 
 
 def exported(model: Sklearn, width: int) -> Forest:

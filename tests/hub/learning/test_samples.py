@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from tests.hub.learning.readings import deliver, samples, series
 from vedette_hub.config import LimitsSection
+from vedette_hub.learning.hygiene import Mark
 from vedette_hub.learning.sources import store
 from vedette_hub.store.database import reading
 from vedette_hub.store.fleet import read_counters
@@ -65,6 +66,14 @@ def test_malformed_samples_are_kept_raw_and_receipted(engine: Engine, fields: di
 
     with reading(engine) as connection:
         assert problem in connection.execute(select(unparsed.c.error)).scalar_one()
+
+
+def test_samples_sent_because_of_an_alert_are_suspect(engine: Engine) -> None:
+    deliver(engine, samples(1), samples(2, suspect=True))
+    with reading(engine) as connection:
+        found = {one.device: one.marks for one in store.read(connection, "pump").series}
+    assert found["gw-1/pump-1"] is None
+    assert set(found["gw-1/pump-2"].tolist()) == {Mark.SUSPECT}  # type: ignore[union-attr]  # it has marks
 
 
 def test_samples_of_other_channels_are_left_out_and_noted(engine: Engine) -> None:

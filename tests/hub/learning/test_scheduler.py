@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -12,12 +13,15 @@ from click.testing import CliRunner
 from sqlalchemy import Engine
 
 from tests.hub.gateway import wait_for
+from tests.hub.learning.alerts import raise_alert
 from tests.hub.learning.readings import deliver, samples
+from vedette_hub.alerts.actions import act
 from vedette_hub.cli import main
 from vedette_hub.config import LearningSection
 from vedette_hub.errors import ConfigurationError
 from vedette_hub.learning import jobs, worker
 from vedette_hub.learning.scheduler import BY, Scheduler, cron_trigger, queue_due
+from vedette_hub.store.alerts import Action
 from vedette_hub.store.database import reading, writing
 
 SETTINGS = LearningSection(trees=5)
@@ -50,6 +54,17 @@ def test_only_what_has_new_samples_is_queued_and_only_once(engine: Engine) -> No
     assert due(engine) == []
     deliver(engine, samples(3), first=3)
     assert due(engine) == ["pump"]
+
+
+def test_labels_given_since_the_newest_version_make_it_due(engine: Engine) -> None:
+    deliver(engine, samples(1), samples(2))
+    assert due(engine) == ["pump"]
+    work(engine)
+    raise_alert(engine, 1)
+    assert due(engine) == []
+    act(engine, ("gw-1", "a-1"), Action("label", time.time() + 1.0, "ann", label="false"))
+    assert due(engine) == ["pump"]
+    assert due(engine) == []
 
 
 async def run_until(engine: Engine, scheduler: Scheduler, wanted: int) -> None:

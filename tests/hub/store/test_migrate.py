@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -14,6 +15,7 @@ from sqlalchemy import text
 from vedette_hub.errors import StoreError
 from vedette_hub.store.database import open_store, reading, writing
 from vedette_hub.store.migrate import HEAD, migrate
+from vedette_hub.store.samples import newest_segments
 from vedette_hub.store.schema import metadata
 
 
@@ -86,3 +88,22 @@ def test_the_migrations_are_part_of_the_package() -> None:
     folder = Path(str(package.__file__)).parent
     assert (folder / "env.py").is_file()
     assert list((folder / "versions").glob("*.py"))
+
+
+def test_samples_from_before_suspicion_are_not_suspect(tmp_path: Path) -> None:
+    engine = open_store(f"sqlite:///{tmp_path / 'hub.db'}")
+    config = Config()
+    config.set_main_option("script_location", "vedette_hub.store:migrations")
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        connection.execute(
+            text(
+                "INSERT INTO samples (gateway, profile, device, channels, first, last, readings, bytes, received, body)"
+                " VALUES ('gw', 'pump', 'p-1', '[\"a\"]', 1, 2, 1, 16, 3, x'00000000000000000000000000000000')"
+            )
+        )
+    migrate(engine)
+    with reading(engine) as connection:
+        (segment,) = newest_segments(connection, "pump")
+    assert segment.suspect is False

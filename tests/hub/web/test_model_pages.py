@@ -10,12 +10,16 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.hub.api.test_rollout import report, say
+from tests.hub.learning.readings import deliver, samples
 from tests.hub.updating import add_model
 from tests.hub.web.test_console import HOSTILE, form_key, hear_the_broker
 from vedette_hub import state
-from vedette_hub.config import Config
+from vedette_hub.config import Config, LearningSection
 from vedette_hub.fleet import groups, orders
 from vedette_hub.fleet.orders import Targets
+from vedette_hub.learning import jobs, worker
+from vedette_hub.learning.jobs import Synthetic, TrainRequest
+from vedette_hub.learning.training.algorithms import ALGORITHMS
 from vedette_hub.store import rollout as store
 from vedette_hub.store.database import writing
 from vedette_models.messages import Activation, RunningModel
@@ -42,10 +46,11 @@ def push(engine: Engine, config: Config, version: int = 1, profile: str = "pump"
 
 
 def test_without_signing_in_there_is_nothing(client: Any) -> None:
-    for path in ("/models", "/models/pump/1", "/models/pump/orders"):
+    for path in ("/models", "/models/pump/1", "/models/pump/orders", "/models/pump/train"):
         assert client.get(path).headers["Location"] == "/login"
     assert client.get("/models/overview").status_code == 401
-    for path in ("/models/pump/1/push", "/models/pump/rollback", "/models/pump/unload"):
+    assert client.get("/models/pump/1/plots/scores.svg").status_code == 401
+    for path in ("/models/pump/train", "/models/pump/1/push", "/models/pump/rollback", "/models/pump/unload"):
         assert client.post(path).status_code == 401
 
 
@@ -109,8 +114,66 @@ def test_rolling_back_and_unloading_have_a_page_that_does_not_change_under_the_h
     assert browser.post("/models/pump/rollback", data=form).status_code == 303
 
 
+def train(engine: Engine, *, seed: int | None = None) -> None:
+    """Do the job that waits, or with a `seed` one on generated data."""
+    with writing(engine) as connection:
+        if seed is not None:
+            wanted = TrainRequest("pump", synthetic=Synthetic(2000, 2, seed))
+            jobs.enqueue(connection, wanted, "ann", time.time(), 10)
+        job = jobs.claim(connection, time.time())
+    assert job is not None
+    worker.work(engine, LearningSection(trees=10), job.number)
+
+
+def test_a_version_shows_backtest_drift_and_plots(browser: Any, engine: Engine) -> None:
+    add_model(engine)  # its bytes are none that can be compared with
+    train(engine, seed=1)
+    train(engine, seed=5)
+    assert "could not be compared with version 1" in page(browser, "/models/pump/2")
+    text = page(browser, "/models/pump/3")
+    assert '<span class="drift drift-strong">strong drift</span> since version 2' in text
+    assert "Alerts per device-week" in text
+    assert "known to be anomalous: judged, not trained with" in text
+    sources = re.findall(r'<img src="([^"]+)" alt="([^"]+)"', text)
+    assert len(sources) == 4
+    for source, words in sources:
+        answer = browser.get(source)
+        assert (answer.status_code, answer.mimetype) == (200, "image/svg+xml")
+        assert words.split(":")[0] in answer.get_data(as_text=True)
+        assert "style-src 'unsafe-inline'; sandbox" in answer.headers["Content-Security-Policy"]
+    assert '<span class="drift drift-strong">strong</span>' in page(browser)
+
+
+def test_training_is_asked_for_by_its_form_and_shown_until_it_ends(browser: Any, engine: Engine) -> None:
+    deliver(engine, samples(1), samples(2))
+    assert "600 readings to train with" in page(browser)
+    text = page(browser, "/models/pump/train")
+    assert '<option value="isolation_forest" selected>' in text
+    assert text.count("<option") == len(ALGORITHMS)
+    form = {"form_key": form_key(text), "algorithm": "isolation_forest"}
+    assert browser.post("/models/pump/train", data={"algorithm": "isolation_forest"}).status_code == 400
+    wrong = browser.post("/models/pump/train", data={**form, "algorithm": "magic"})
+    assert (wrong.status_code, "there are" in wrong.get_data(as_text=True)) == (400, True)
+    assert browser.post("/models/pump/train", data=form).status_code == 303
+    assert ">Training</span> waiting" in page(browser)
+    assert browser.post("/models/pump/train", data=form).status_code == 409
+    train(engine)
+    text = page(browser)
+    assert ">Training</span>" not in text
+    assert "version 1" in text
+
+
+def test_a_training_that_was_refused_says_why_on_the_page(browser: Any, engine: Engine) -> None:
+    deliver(engine, samples(1, readings=50))
+    form = {"form_key": form_key(page(browser, "/models/pump/train")), "algorithm": "isolation_forest"}
+    browser.post("/models/pump/train", data=form)
+    train(engine)
+    assert "The last training failed: profile &#39;pump&#39;: 35 full windows" in page(browser)
+
+
 def test_what_is_not_there_is_a_page_that_says_so(browser: Any) -> None:
-    for path in ("/models/pump/1", "/models/pump/orders", "/models/pump/999999999999999999999"):
+    gone = ("/models/pump/1", "/models/pump/orders", "/models/pump/999999999999999999999")
+    for path in (*gone, "/models/pump/train", "/models/pump/1/plots/scores.svg"):
         assert browser.get(path).status_code == 404
 
 
@@ -140,7 +203,7 @@ def test_hostile_names_stay_text_and_nothing_runs_inline(browser: Any, engine: E
     push(engine, config, profile=HOSTILE)
     report(engine, Activation(HOSTILE, name, 1, "refused", HOSTILE, HOSTILE, 1), name=f"gw{HOSTILE}")
     links = set(re.findall(r'href="(/models/[^"]+)"', page(browser)))
-    assert len(links) == 2
+    assert len(links) == 3
     for path in ("/models", "/models/overview", *links):
         text = page(browser, path)
         assert "<script>alert" not in text

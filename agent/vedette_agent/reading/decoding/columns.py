@@ -72,14 +72,29 @@ class Lane:
         values = np.ascontiguousarray(np.array(gathered[CELLS:], np.float64).T)
         sequence: list[int | None] = list(gathered[SEQUENCE])
         if not dead:
-            return Columns(
-                ReadingBatch(np.array(rows, np.intp), times.seconds, values, times.quality, origins), sequence
-            ), []
+            batch = ReadingBatch(
+                np.array(rows, np.intp),
+                times.seconds,
+                values,
+                times.quality,
+                origins,
+                np.full(len(rows), now),
+                times.ahead,
+            )
+            return Columns(batch, sequence), []
         kept = [i for i, row in enumerate(rows) if row is not None]
         if not kept:
             return None, dead
         known = np.array([rows[i] for i in kept], np.intp)
-        batch = ReadingBatch(known, times.seconds[kept], values[kept], times.quality[kept], origins[kept])
+        batch = ReadingBatch(
+            known,
+            times.seconds[kept],
+            values[kept],
+            times.quality[kept],
+            origins[kept],
+            np.full(len(kept), now),
+            times.ahead[kept],
+        )
         return Columns(batch, [sequence[i] for i in kept]), dead
 
 

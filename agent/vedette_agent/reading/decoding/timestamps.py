@@ -35,6 +35,8 @@ class Times(NamedTuple):
     """(N,) `Quality` flags."""
     refused: dict[int, tuple[Reason, str]]
     """By index, why a reading cannot be placed in time."""
+    ahead: NDArray[np.float64]
+    """(N,) seconds by which the time as sent was ahead of the arrival; NaN where none was sent."""
 
 
 def judge(raw: Sequence[float | str | None], now: float, policy: TimePolicy) -> Times:
@@ -44,8 +46,10 @@ def judge(raw: Sequence[float | str | None], now: float, policy: TimePolicy) -> 
     newest = min(now + policy.max_ahead, _UNITS[0][0])
     # Nearly always all times are plain seconds of the last minutes.
     if set(map(type, raw)) == {float} and oldest <= min(raw) and max(raw) < newest:  # type: ignore[type-var, operator]  # floats all
-        return Times(np.array(raw, np.float64), quality, {})
+        plain = np.array(raw, np.float64)
+        return Times(plain, quality, {}, plain - now)
     found = seconds(raw)
+    sent_ahead = found - now
     absent = np.isnan(found)
     ahead = (found > now + policy.max_ahead) & (found < math.inf)
     if absent.any():
@@ -60,7 +64,7 @@ def judge(raw: Sequence[float | str | None], now: float, policy: TimePolicy) -> 
     if policy.max_age is not None:
         for i in np.flatnonzero(found < now - policy.max_age).tolist():
             refused[i] = ("too_old", _too_old(raw[i], now - float(found[i]), policy.max_age))
-    return Times(found, quality, refused)
+    return Times(found, quality, refused, sent_ahead)
 
 
 def seconds(times: Sequence[float | str | None]) -> NDArray[np.float64]:

@@ -1,4 +1,7 @@
-"""Training data from a CSV file: a header, a time column, value columns, a device column where there are several."""
+"""Training data from a CSV file: a header, a time column, value columns, a device column where there are several.
+
+A label column says which readings are known to be anomalous; it is never a channel, unless it is asked for as one.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,10 @@ from vedette_hub.learning.errors import TrainingRefusedError
 
 TIME_COLUMNS = ("time", "timestamp", "ts", "datetime", "date")
 DEVICE_COLUMN = "device"
+LABEL_COLUMNS = ("anomaly", "is_anomaly", "anomalous", "label")
+ANOMALOUS = frozenset({"true", "yes", "anomaly", "anomalous"})
+USUAL = frozenset({"false", "no", "normal"})
+"""What a label column may say beside numbers, of which 0 is normal; so is a missing one."""
 DELIMITERS = ",;\t|"
 MISSING = frozenset({"", "nan", "null", "none", "na", "n/a", "-"})
 MAX_VALUES = 20_000_000
@@ -35,9 +42,10 @@ def read(
     *,
     time_column: str = "",
     device_column: str = "",
+    label_column: str = "",
     tell: Callable[[float], None] = lambda done: None,
 ) -> Source:
-    """The readings in a file. Without `channels`, every column that is neither time nor device and holds numbers.
+    """The readings in a file. Without `channels`, every column that is not time, device or label and holds numbers.
 
     Raises:
         TrainingRefusedError: no file, no such columns, or not one line that can be used.
@@ -45,7 +53,7 @@ def read(
     try:
         size = path.stat().st_size
         with path.open(newline="", encoding="utf-8-sig") as file:
-            return _read(file, path, profile, list(channels), time_column, device_column, tell, size)
+            return _read(file, path, profile, list(channels), time_column, device_column, label_column, tell, size)
     except OSError as error:
         raise TrainingRefusedError(f"{path}: {error.strerror}") from error
     except (csv.Error, UnicodeDecodeError) as error:
@@ -59,6 +67,7 @@ def _read(
     wanted: list[str],
     time_column: str,
     device_column: str,
+    label_column: str,
     tell: Callable[[float], None],
     size: int,
 ) -> Source:
@@ -68,8 +77,9 @@ def _read(
         raise TrainingRefusedError(f"{path}: empty; a header with a time column and value columns is needed")
     time_at = _time_column(path, header, time_column)
     device_at = _device_column(path, header, device_column)
+    label_at = _label_column(path, header, label_column, wanted)
     first = next(rows, [])
-    names = wanted or _numeric(header, first, {time_at, device_at})
+    names = wanted or _numeric(header, first, {time_at, device_at, label_at})
     columns = [_column(path, header, name) for name in names]
     if not columns:
         raise TrainingRefusedError(f"{path}: no column holds numbers; the header has: {', '.join(header)}")
@@ -86,6 +96,7 @@ def _read(
             break
         try:
             reading = [_seconds(line[time_at]), *(_value(line[column]) for column in columns)]
+            reading.append(0.0 if label_at is None else _label(line[label_at]))
             device = line[device_at].strip() if device_at is not None else path.stem
         except (ValueError, IndexError) as error:
             skipped += 1
@@ -108,9 +119,10 @@ def _read(
         raise TrainingRefusedError(
             f"{path}: not one of {skipped} lines can be used; {problem or 'there is only a header'}"
         )
-    tables = {device: np.frombuffer(flat).reshape(-1, 1 + len(columns)) for device, flat in numbers.items()}
-    series = tuple(Series(device, table[:, 0], table[:, 1:]) for device, table in tables.items())
-    return Source(profile, tuple(names), series, "csv", name=str(path), notes=tuple(notes))
+    tables = {device: np.frombuffer(flat).reshape(-1, 2 + len(columns)) for device, flat in numbers.items()}
+    series = tuple(Series(device, table[:, 0], table[:, 1:-1]) for device, table in tables.items())
+    labels = tuple(table[:, -1] != 0.0 for table in tables.values()) if label_at is not None else None
+    return Source(profile, tuple(names), series, "csv", name=str(path), notes=tuple(notes), anomalous=labels)
 
 
 def _from(first: list[str], rows: Iterator[list[str]]) -> Iterator[list[str]]:
@@ -140,6 +152,14 @@ def _device_column(path: Path, header: list[str], name: str) -> int | None:
     return next((i for i, column in enumerate(header) if column.casefold() == DEVICE_COLUMN), None)
 
 
+def _label_column(path: Path, header: list[str], name: str, wanted: Sequence[str]) -> int | None:
+    if name:
+        return _column(path, header, name)
+    channels = {channel.casefold() for channel in wanted}
+    known = (i for i, column in enumerate(header) if column.casefold() in LABEL_COLUMNS)
+    return next((i for i in known if header[i].casefold() not in channels), None)
+
+
 def _column(path: Path, header: list[str], name: str) -> int:
     for i, column in enumerate(header):
         if column.casefold() == name.strip().casefold():
@@ -167,6 +187,18 @@ def _value(text: str) -> float:
         ValueError: something else.
     """
     return float("nan") if text.strip().lower() in MISSING else float(text)
+
+
+def _label(text: str) -> float:
+    """1 for a reading that is known to be anomalous, else 0.
+
+    Raises:
+        ValueError: it says neither.
+    """
+    said = text.strip().casefold()
+    if said in MISSING or said in USUAL:
+        return 0.0
+    return 1.0 if said in ANOMALOUS else float(float(said) != 0.0)
 
 
 def _seconds(text: str) -> float:

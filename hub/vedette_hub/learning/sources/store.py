@@ -5,18 +5,21 @@ from __future__ import annotations
 import numpy as np
 from sqlalchemy import Connection
 
+from vedette_hub.learning import hygiene
 from vedette_hub.learning.cleaning import Note, Series
 from vedette_hub.learning.datasets import Source
 from vedette_hub.learning.errors import TrainingRefusedError
+from vedette_hub.learning.sources import alerts
 from vedette_hub.store.samples import StoredSegment, newest_segments, sample_totals
-from vedette_models.topics import encode
 
 MAX_VALUES = 20_000_000
 """Readings x channels read at most, the newest ones: bounds the memory to about 200 MB."""
 
 
 def read(connection: Connection, profile: str) -> Source:
-    """The newest samples of a profile. Channels are those of the newest; what has others is left out, and noted.
+    """The newest samples of a profile, and what its alerts tell about them.
+
+    Channels are those of the newest sample; what has others is left out, and noted.
 
     Raises:
         TrainingRefusedError: there are none; says of which profiles there are.
@@ -46,12 +49,20 @@ def read(connection: Connection, profile: str) -> Source:
         notes.append(Note("segments", "", foreign, f"other channels than {', '.join(channels)}: left out"))
     if older:
         notes.append(Note("segments", "", older, f"older than the newest {MAX_VALUES:,} values: left out"))
-    return Source(profile, channels, tuple(found), "gateways", through=through, notes=tuple(notes))
+    return Source(
+        profile,
+        channels,
+        tuple(found),
+        "gateways",
+        through=through,
+        notes=tuple(notes),
+        periods=alerts.of_gateways(connection, profile),
+    )
 
 
 def _series(segment: StoredSegment, channels: tuple[str, ...]) -> Series:
     table = np.frombuffer(segment.readings, "<f8").reshape(-1, 1 + len(segment.channels))
     columns = [1 + segment.channels.index(channel) for channel in channels]
-    # A device is known by its name only on its own gateway; encoded, no two names become one.
-    device = f"{encode(segment.gateway)}/{encode(segment.device)}"
-    return Series(device, table[:, 0].copy(), np.ascontiguousarray(table[:, columns]))
+    device = alerts.device_name(segment.gateway, segment.device)
+    series = Series(device, table[:, 0].copy(), np.ascontiguousarray(table[:, columns]))
+    return hygiene.suspected(series) if segment.suspect else series

@@ -8,9 +8,11 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
+from vedette_models.calibration import EPISODE_GAP
+
 WEEK = 7 * 86_400.0
-QUIET = 3600.0
-"""Scores above the boundary that are less than so many seconds apart are one alert: a device's cooldown."""
+QUIET = EPISODE_GAP
+"""Scores above the boundary that are less than so many seconds apart are one alert: an episode, as on the gateway."""
 
 
 def boundary(

@@ -13,14 +13,19 @@ MOST_BEYOND = 0.01
 """At most this share of the training vectors lies beyond the boundary, however many alerts are allowed."""
 
 
-def threshold(dataset: Dataset, settings: Settings, scores: NDArray[np.float64]) -> float:
-    """The score that the vectors trained with (their `scores`, high = anomalous) exceed as seldom as is allowed.
+def threshold(dataset: Dataset, settings: Settings, rows: NDArray[np.intp], scores: NDArray[np.float64]) -> float:
+    """The score (high = anomalous) that vectors exceed as seldom as is allowed; `rows` (R,) says which of those trained
+    with they are.
 
     That is what the budget of alerts allows, and never more than a hundredth of the vectors; or the share asked for.
+    Vectors of alerts labelled false do not count here: `labels` moves the boundary above them where that does no harm.
     """
     if settings.contamination is not None:
         return float(np.quantile(scores, 1.0 - settings.contamination))
-    chosen = np.flatnonzero(dataset.trained)
+    chosen = np.flatnonzero(dataset.trained)[rows]
+    plain = ~dataset.excused[chosen]
+    if plain.any():
+        chosen, scores = chosen[plain], scores[plain]
     device, time = devices_and_times(dataset, chosen)
     watched = dataset.device_seconds * len(chosen) / dataset.windows
     limit = boundary(scores, device, time, watched, settings.alerts_per_week)

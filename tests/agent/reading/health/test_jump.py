@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.agent.reading.health.series import INTERVAL, ONE, T0, shown
+from vedette_agent.reading.health.jump import AFTER, LONGEST, Jump
+
+AT = 900
+
+
+def jump() -> Jump:
+    check = Jump(ONE)
+    check.fields.resize(1)
+    return check
+
+
+def noise(readings: int = 1_000, seed: int = 0) -> NDArray[np.float64]:
+    return np.random.default_rng(seed).normal(20.0, 1.0, readings)
+
+
+def with_offset(values: NDArray[np.float64], offset: float, length: int) -> NDArray[np.float64]:
+    changed = values.copy()
+    changed[AT : AT + length] += offset
+    return changed
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 12, LONGEST])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_what_leaves_suddenly_and_comes_back_is_a_jump_once_it_is_back(length: int, sign: float) -> None:
+    said = shown(jump().examine, with_offset(noise(), sign * 15.0, length))
+    ((place, jumped),) = said.items()
+    assert AT + length + 2 <= place <= AT + length + AFTER + 8
+    assert abs(jumped.readings - length) <= 1
+    assert jumped.departure == pytest.approx(sign * 15.0, abs=2.5)
+    assert abs(jumped.began - (T0 + INTERVAL * AT)) <= 2 * INTERVAL
+
+
+def test_a_level_that_stays_is_none() -> None:
+    assert shown(jump().examine, with_offset(noise(), 15.0, 100)) == {}
+
+
+def test_what_comes_and_goes_by_and_by_is_none() -> None:
+    values = noise()
+    values[AT : AT + 16] += 15.0 * np.sin(np.pi * np.arange(16) / 16)
+    assert shown(jump().examine, values) == {}
+
+
+def test_sound_channels_have_none() -> None:
+    place = np.arange(2_500)
+    season = 3.0 * np.sin(2.0 * np.pi * place / 288)
+    for seed in range(3):
+        assert shown(jump().examine, noise(2_500, seed) + season) == {}
+        assert shown(jump().examine, noise(2_500, seed) + 0.01 * place) == {}
+        assert shown(jump().examine, np.cumsum(noise(2_500, seed) - 20.0)) == {}
+
+
+def test_a_channel_that_is_spiky_by_nature_sets_its_own_limit() -> None:
+    random = np.random.default_rng(1)
+    spikes = (random.random(2_500) < 0.03) * random.uniform(5.0, 30.0, 2_500)
+    said = shown(jump().examine, noise(2_500) + spikes)
+    assert len(said) <= 1
+
+
+def test_a_channel_that_rests_has_no_noise_to_compare_with() -> None:
+    values = np.full(1_000, 20.0)
+    values[AT : AT + 3] = 50.0
+    assert shown(jump().examine, values) == {}
+
+
+def test_a_jump_of_the_same_size_is_told_once() -> None:
+    values = noise(1_400)
+    for at in range(900, 1_400, 60):
+        values[at : at + 5] += 15.0
+    assert 1 <= len(shown(jump().examine, values)) <= 3
+
+
+def test_the_first_day_says_nothing() -> None:
+    values = noise(280)
+    values[200:205] += 15.0
+    assert shown(jump().examine, values) == {}
+
+
+def test_values_far_from_zero_lose_nothing() -> None:
+    near, far = with_offset(noise(), 15.0, 6), with_offset(noise() + 1e6, 15.0, 6)
+    assert [*shown(jump().examine, near)] == [*shown(jump().examine, far)]

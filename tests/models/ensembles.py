@@ -1,0 +1,33 @@
+"""Ensembles of the small models that tests make with numpy alone."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from tests.models.forests import complete_vectors, isolation_forest, normal_readings
+from tests.models.vector_models import lof, one_class_svm
+from vedette_models.detectors.ensemble import Combination, Ensemble, Member, Surprise
+from vedette_models.detectors.usual import Usual
+
+SHARES = np.array([1.0, 0.5, 0.1, 0.02])
+
+
+@lru_cache
+def combination(channels: int, width: int) -> tuple[Combination, Usual]:
+    """All members, with what their scores mean among their own training vectors, and what is usual."""
+    vectors = complete_vectors(normal_readings(channels, 1_600), width)
+    members = []
+    for make in (isolation_forest, lof, one_class_svm):
+        detector = make(channels, 0, width)
+        scores = np.quantile(detector.scale(vectors), 1.0 - SHARES) + 1e-6 * np.arange(len(SHARES))
+        members.append(Member(detector, Surprise(scores, -np.log10(SHARES), 4.0)))
+    surprise = -Combination(members, 0.0).decision_function(vectors)
+    model = Combination(members, float(np.quantile(surprise, 0.98)))
+    return model, Usual.of(vectors, model)
+
+
+def ensemble(channels: int, devices: int, width: int = 12) -> Ensemble:
+    """A trained detector that knows no device."""
+    return Ensemble(*combination(channels, width), channels, width, devices)
