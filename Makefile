@@ -7,10 +7,10 @@ INSTALLED := $(VENV)/.installed
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo screenshots test faults lint bench-throughput clean
+.PHONY: help install demo screenshots test faults lint bench-throughput bench-nab bench-skab bench-alert-budget bench-algorithms bench-sensor-health bench-reasons bench-forecast clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## make .venv with agent, hub, demo and everything the tests need
 
@@ -41,6 +41,27 @@ lint: install ## ruff, mypy --strict, and the contracts between the packages
 
 bench-throughput: install ## CPU per reading beside a bare aiomqtt loop, against a real Mosquitto
 	@exec $(BIN)/python -m benchmarks.throughput
+
+bench-nab: install ## detection on the Numenta corpus: DATA=its folder
+	@exec $(BIN)/python -m benchmarks.nab $(DATA)
+
+bench-skab: install ## detection on SKAB, several channels of one machine: DATA=its folder
+	@exec $(BIN)/python -m benchmarks.skab $(DATA)
+
+bench-alert-budget: install ## false alerts and recall for budgets set on other categories: DATA=folder of the Numenta corpus
+	@exec $(BIN)/python -m benchmarks.alert_budget $(DATA)
+
+bench-algorithms: install ## every detector on generated fleets, beside scikit-learn
+	@exec $(BIN)/python -m benchmarks.algorithms
+
+bench-sensor-health: install ## faults of sensors put into simulated devices
+	@exec $(BIN)/python -m benchmarks.sensor_health
+
+bench-reasons: install ## whether an alert names the channel that is at fault first
+	@exec $(BIN)/python -m benchmarks.reasons
+
+bench-forecast: install ## accuracy, band and changes found by forecasts; DATA=folder adds the Numenta corpus
+	@exec $(BIN)/python -m benchmarks.forecast $(DATA)
 
 clean: ## remove what make has made, .venv included
 	rm -rf $(VENV) .demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -93,7 +93,7 @@ def test_any_split_into_batches_gives_the_same_scores_and_alerts(seed: int, cuts
 def test_the_streams_of_that_test_raise_escalate_clear_and_hold_back() -> None:
     outcomes = [whole_stream(seed)[1] for seed in SEEDS]
     events = [event for outcome in outcomes for _, event in outcome.events]
-    assert {event.kind for event in events} == {"anomaly", "impossible"}
+    assert {event.kind for event in events} == {"anomaly", "impossible", "stuck", "clock"}
     assert {event.state for event in events} == {"active", "cleared"}
     assert any(event.revision > 1 and event.state == "active" for event in events)
     assert len({event.severity for event in events}) >= 3
