@@ -167,7 +167,7 @@ def test_a_model_is_trained_pushed_and_rolled_back_as_written(folder: Path) -> N
     (folder / "hub.password").write_text("secret")
     (folder / "hub.password").chmod(0o600)
     with (folder / "agent.toml").open("a", encoding="utf-8") as file:
-        file.write(blocks("toml")[1] + blocks("toml")[2])
+        file.write(blocks("toml")[1] + blocks("toml")[2] + blocks("toml")[3])
     follow("vedette-agent config check --config agent.toml", folder)
     assert "no model" in follow("vedette-agent model show --config agent.toml", folder)
 
@@ -205,9 +205,8 @@ def test_a_history_is_replayed_as_written(folder: Path) -> None:
 
 
 def test_everything_in_the_tree_is_there() -> None:
-    tree = next(
-        block for block in re.findall(r"^```\n(.*?)^```$", README, re.MULTILINE | re.DOTALL) if "docs/adr/" in block
-    )
+    blocks = re.findall(r"^```[a-z]*\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    tree = next(block for block in blocks if "docs/adr/" in block)
     for line in tree.splitlines():
         folder = line.split()[0]
         assert (ROOT / folder).is_dir(), folder
