@@ -24,8 +24,8 @@ class Decisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threshold: float | None = None
     """Score from which a reading is anomalous, fixed for every device; None: by the alert budget."""
     medium: float = 2.0
-    """Severity by score / threshold: `low` from 1, `medium`, `high` and `critical` from these on; what is twice as strong
-    is about half as frequent."""
+    """Severity by score / threshold: `low` from 1, `medium`, `high` and `critical` from these on; what is twice as
+    strong is about half as frequent."""
     high: float = 4.0
     critical: float = 8.0
     hysteresis: float = 0.5
