@@ -18,8 +18,9 @@ from vedette_hub.learning.datasets import Dataset, Source, build
 from vedette_hub.learning.errors import TrainingRefusedError
 from vedette_hub.learning.sources import synthetic
 from vedette_hub.learning.trainer import TrainedModel
-from vedette_hub.learning.training import lof, one_class_svm, prototypes
+from vedette_hub.learning.training import ensemble, lof, one_class_svm, prototypes
 from vedette_hub.learning.training.ensemble import surprise_of
+from vedette_hub.learning.training.power import shifted
 from vedette_hub.learning.training.trained import Settings
 from vedette_hub.learning.training.vector_model import FOLD_WINDOWS, Fitted, prepared, unseen
 from vedette_models.artifact import load
@@ -224,6 +225,21 @@ def test_wild_vectors_in_training_do_not_spoil_the_model() -> None:
         scores = detector.score(ReadingBatch.of([0] * 200, later.times, later.values)).total
         assert (scores[20:150] < 1.0).all()
         assert np.isfinite(scores).all()
+
+
+def test_made_up_faults_shift_one_channel_and_a_blind_member_is_left_out() -> None:
+    made = dataset(series(1, 900))
+    chosen = prepared(made).chosen
+    faults = shifted(chosen, 1)
+    assert ((faults[:, 2::6] <= faults[:, 0::6] + 1e-9) & (faults[:, 0::6] <= faults[:, 3::6] + 1e-9)).all()
+
+    figures = ensemble.train(made, Settings(), lambda done, what: None).figures
+    found = figures["found_of_made_up_faults"]
+    assert set(found) == {"isolation_forest", "lof", "one_class_svm"}
+    assert set(figures["members"]) == {
+        name for name, share in found.items() if share >= ensemble.WEAK * max(found.values())
+    }
+    assert "one_class_svm" in figures["members"]
 
 
 def test_surprise_is_the_rarity_of_a_score() -> None:

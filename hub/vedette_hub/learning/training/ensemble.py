@@ -13,6 +13,7 @@ from vedette_hub.learning.training import isolation_forest, lof, one_class_svm
 from vedette_hub.learning.training.golden import record
 from vedette_hub.learning.training.labels import with_labels
 from vedette_hub.learning.training.parity import prove
+from vedette_hub.learning.training.power import shifted
 from vedette_hub.learning.training.threshold import threshold
 from vedette_hub.learning.training.trained import Settings, Tell, Trained
 from vedette_hub.learning.training.vector_model import Fitted, Prepared, prepared, unseen, usual_of, usual_values
@@ -26,6 +27,9 @@ FEWEST = 5
 CONTINUED = 10.0
 """The line beyond the rarest share goes on as it came from a share so many times as large."""
 
+WEAK = 1.0 / 3.0
+"""A member that finds less than so much of what the best one finds of made-up faults would only spend the budget."""
+
 
 class _Part(NamedTuple):
     """A member, and how it scores vectors it has not seen, and by scikit-learn."""
@@ -35,10 +39,12 @@ class _Part(NamedTuple):
     limit: float
     unseen: NDArray[np.float64]
     """(R,) scores."""
+    power: float
+    """Share of made-up faults that it finds at its own boundary."""
 
 
 def train(dataset: Dataset, settings: Settings, tell: Tell) -> Trained:
-    """Train all members on what is neither held out nor known to be anomalous, and one boundary for all.
+    """Train all members on what is neither held out nor known to be anomalous, and one boundary for those worth it.
 
     Raises:
         TrainingRefusedError: nothing stands out against anything, or the export scores differently.
@@ -51,6 +57,9 @@ def train(dataset: Dataset, settings: Settings, tell: Tell) -> Trained:
         rows, part = _member(module, dataset, given, settings)
         parts.append(part)
     tell(0.6, "drawing the boundary")
+    strongest = max(part.power for part in parts)
+    found = {part.member.detector.name: round(part.power, 4) for part in parts}
+    parts = [part for part in parts if part.power >= WEAK * strongest]
     members = [part.member for part in parts]
     if settings.contamination is None:
         surprise = combined([part.member.surprise(part.unseen) for part in parts])
@@ -78,6 +87,7 @@ def train(dataset: Dataset, settings: Settings, tell: Tell) -> Trained:
     figures = {
         "boundary": combination.limit,
         "calibrated_on": len(rows),
+        "found_of_made_up_faults": found,
         "members": {part.member.detector.name: {**part.fitted.figures, "boundary": -part.limit} for part in parts},
     }
     return Trained(detector, golden, parity, detector.scale(given.vectors), figures)
@@ -94,7 +104,8 @@ def _member(
     usual = usual_of(dataset, model, given.chosen, given.found)
     detector = module.detector(model, usual, len(dataset.source.channels), dataset.width)
     found = detector.scores_of(-scores - limit)
-    return rows, _Part(Member(detector, surprise_of(found)), fitted, limit, found)
+    power = float((detector.scale(shifted(given.chosen, dataset.seed)) >= detector.default_threshold).mean())
+    return rows, _Part(Member(detector, surprise_of(found)), fitted, limit, found, power)
 
 
 def surprise_of(scores: NDArray[np.float64]) -> Surprise:
