@@ -6,9 +6,11 @@ less than EPISODE_GAP apart. Episodes of each strength are counted per device, a
 three sources, each the prior of the next: what the detector is known for, the other devices of the profile on this
 gateway, the device itself. All follow a Poisson process with a gamma prior worth PRIOR_WEEKS:
 
-    rate(strength) = (PRIOR_WEEKS * prior rate + BLAME * episodes) / (PRIOR_WEEKS + weeks watched)
+    rate(strength) = (PRIOR_WEEKS * prior rate + episodes) / (PRIOR_WEEKS + weeks watched)
 
-The threshold is the strength at which that rate meets the budget.
+The threshold is the strength at which that rate meets the budget. Every episode counts, whatever caused it: nobody has
+labelled them here, and no share of them is guessed to be false. So a device with real faults becomes a little less
+sensitive, within limits, rather than one with false alerts staying above its budget.
 """
 
 from __future__ import annotations
@@ -38,11 +40,8 @@ known still alerts; however quiet, nothing trivial does."""
 RAREST = 16.0
 """The upper limit in terms of the detector: where it is known to alert this many times more seldom than the budget."""
 PRIOR_WEEKS = 24.0
-"""Weeks of watching that count as much as what was known before. Measured on NAB: from 16 to 32 nothing changes; at 8
-two more windows of 116 are missed, since what was found in a device then speaks against it."""
-BLAME = 0.5
-"""Share of the episodes counted here that are taken to be false. Nobody has labelled them; of the Numenta corpus'
-episodes at strength 1 after probation, about half lie in normal time."""
+"""Weeks of watching that count as much as what was known before. With few weeks, what was found in a device soon
+speaks against finding it again."""
 FAIR_SHARE = 4.0
 """What a single device can add to what is known of the others: so many times the budget. One broken device among ten
 must not make the other nine deaf."""
@@ -265,5 +264,5 @@ class Calibration:
 
 def _estimate(prior: NDArray[np.float64], episodes: NDArray[Any], watched: int) -> NDArray[np.float64]:
     """(G,) episodes per device-week, from the (G,) rates known before, and those counted in so many milliseconds."""
-    result: NDArray[np.float64] = (PRIOR_WEEKS * prior + BLAME * episodes) / (PRIOR_WEEKS + watched / WEEK)
+    result: NDArray[np.float64] = (PRIOR_WEEKS * prior + episodes) / (PRIOR_WEEKS + watched / WEEK)
     return result

@@ -37,19 +37,10 @@ DAY = 86_400.0
 WEEK = 7 * DAY
 DEARER, DEAREST = 1.7, 3.0
 """Each alert on the budget makes the next one of the device dearer: it must be so many times rarer, for up to so many
-alerts. Measured on NAB (benchmarks/README.md): with 1.0 the worst tenth of the devices get twice as many false alerts,
-for two windows of 116 more; 2.2 costs three windows.
+alerts. Without it a bad device is a bad device every day.
 """
 DRAIN = 4.5
 """Alerts that leave the budget per week, as multiples of it: at 0.5 a week one is forgotten after three days."""
-NEWCOMER = 2.0
-"""Alerts on the budget of a device that was never seen before: what it does in its first days is often said to be
-strange, and seldom is. It halves the false alerts of the first week and costs no window of NAB.
-"""
-LATE = 3_600.0
-"""A reading up to so many seconds older than what it follows was late, or comes again after a crash whose commit knew
-the readings after it: it neither opens nor ends an alert. One that is older still comes from a clock that was set back.
-"""
 LATE = 3_600.0
 """A reading up to so many seconds older than what it follows was late, or comes again after a crash whose commit knew
 the readings after it: it neither opens nor ends an alert. One that is older still comes from a clock that was set back.
@@ -367,8 +358,7 @@ class Decider:
             return True
         drain = DRAIN * rules.alerts_per_week / WEEK
         if state.load is None:
-            watched = math.inf if verdicts.watched is None else float(verdicts.watched[signal.row]) / 1e3
-            state.load = max(0.0, NEWCOMER - drain * watched)
+            state.load = 0.0
         else:
             state.load = max(0.0, state.load - drain * max(0.0, signal.time - state.load_time))
         state.load_time = signal.time

@@ -51,8 +51,6 @@ class Verdicts(NamedTuple):
     faults: Faults
     """What is wrong with sensors and devices."""
     scored: tuple[Scored, ...]
-    watched: NDArray[np.int64] | None = None
-    """(N,) milliseconds for which each reading's device had been watched by then; None: for ever."""
 
     def log_rarity(self, row: int) -> float:
         """Logarithm of how many times more seldom a reading like `row` is than one at the threshold; 0 there.
@@ -116,7 +114,7 @@ class Pipeline:
         anomaly = np.zeros(len(batch))
         for said in scored:
             np.maximum(anomaly, said.strength, out=anomaly)
-        return Verdicts(batch, anomaly, faults, scored, watched.device)
+        return Verdicts(batch, anomaly, faults, scored)
 
     def make_room(self, devices: int) -> None:
         """Grow by a sixteenth: copied seldom enough, and little memory waits for devices that never come."""

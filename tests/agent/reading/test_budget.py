@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-import numpy as np
 import pytest
 
 from tests.agent.verdicts import Watched, verdicts
@@ -16,15 +15,16 @@ WEEK = 7 * DAY
 HALF_A_WEEK = Decisions(alerts_per_week=0.5)
 
 
-def raises(strength: float, *, watched_weeks: float = 0.0, exponent: float = 1.0) -> bool:
-    """Whether the first reading that strikes raises an alert."""
+def raises_again(strength: float, *, exponent: float = 1.0) -> bool:
+    """Whether a reading raises an alert two hours after its device raised two others."""
     of = Watched(HALF_A_WEEK)
+    assert of.alert_and_clear(T0, 1.0)
+    assert of.alert_and_clear(T0 + 2 * HOUR, 2.0)
     row = of.table.row("d1")
     assert row is not None
-    said = verdicts([row], [T0], [[strength, 0.0]])
-    since = np.array([round(watched_weeks * WEEK * 1e3)])
+    said = verdicts([row], [T0 + 4 * HOUR], [[strength, 0.0]])
     scored = (said.scored[0]._replace(exponent=exponent),)
-    return bool(of.decider.decide(said._replace(watched=since, scored=scored)).events)
+    return bool(of.decider.decide(said._replace(scored=scored)).events)
 
 
 def test_the_second_alert_must_be_clearly_worse_than_the_threshold() -> None:
@@ -79,17 +79,16 @@ def test_a_fixed_threshold_has_no_budget() -> None:
     assert all(watched.alert_and_clear(T0 + 2 * HOUR * i, 1.1) for i in range(5))
 
 
-def test_a_device_that_is_new_must_be_worse_than_one_that_is_known() -> None:
-    assert not raises(2.8, watched_weeks=0.0)
-    assert raises(3.0, watched_weeks=0.0)
-    assert raises(1.8, watched_weeks=0.5)
-    assert raises(1.0, watched_weeks=0.9)
+def test_a_device_owes_nothing_before_its_first_alert() -> None:
+    assert Watched(HALF_A_WEEK).alert_and_clear(T0, 1.0)
 
 
 def test_what_counts_is_how_rare_a_strength_is_for_its_detector() -> None:
-    assert not raises(1.2, exponent=4.0)
-    assert raises(1.4, exponent=4.0), "as rare as 3.8 where strengths are common"
-    assert raises(1e200, exponent=4.0)
+    assert not raises_again(2.5)
+    assert raises_again(3.0)
+    assert not raises_again(1.2, exponent=4.0)
+    assert raises_again(1.4, exponent=4.0), "as rare as 3.8 where strengths are common"
+    assert raises_again(1e200, exponent=4.0)
 
 
 def test_impossible_values_are_not_charged() -> None:
