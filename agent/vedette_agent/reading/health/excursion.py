@@ -28,6 +28,8 @@ _TREND = 3.0
 """Standard errors from which the readings before the excursion were heading somewhere."""
 _NEAR = 10
 """Readings before the excursion that say where it left, where there is no trend."""
+_NEARLY = 1.0 - 1e-9
+"""What rounding may take from a weight, and much more."""
 _SHAPES = 256
 """Shapes of excursions that are kept at hand, of those last seen; another one is worked out anew."""
 
@@ -64,57 +66,51 @@ class _Shape(NamedTuple):
     """Sum of the squares of the offsets."""
 
 
-def weigh(x: NDArray[np.float64], end: int, sigma: float) -> Excursion | None:
+def weigh(x: NDArray[np.float64], end: int, sigma: float, least: float = 0.0) -> Excursion | None:
     """Weigh the excursion in `x`, oldest first: BEFORE readings, then the excursion until `end` readings later, then
     those after it; `sigma` is the channel's usual noise, which counts where there is less around the excursion.
 
-    Returns nothing where it did not begin and end at once, or where the readings after it are not where those before it
-    were, or were heading. The line is fitted by least squares to what surrounds the excursion; the error is that of a
-    mean about such a line.
+    Returns nothing where it did not begin and end at once, where the readings after it are not where those before it
+    were, or were heading, or where it weighs less than `least`, and perhaps if it weighs just as much. The line is
+    fitted by least squares to what surrounds the excursion; the error is that of a mean about such a line.
     """
     count = len(x)
     place = _places(count)
-    off, _ = _off(x, place, _around(count, BEFORE, BEFORE + end))
-    first, last = _stretch(off, BEFORE, BEFORE + end)
+    slope, level = _line(x, _around(count, BEFORE, BEFORE + end))
+    first, last = _stretch(x - (level + slope * place), BEFORE, BEFORE + end)
     around = _around(count, first, last)
-    off, surrounding = _off(x, place, around)
+    slope, level = _line(x, around)
+    off = x - (level + slope * place)
     length = last - first
     departure = _mean(off[first:last])
     size = abs(departure)
-    if not math.isfinite(size):
-        return None  # values too far apart for single precision
+    middle = (first + last - 1) / 2.0
+    spread = math.sqrt(1.0 / length + (1.0 / len(around.where) + (middle - around.center) ** 2 / around.square))
+    if not size > least * sigma * spread * _NEARLY or size == math.inf:
+        return None  # infinite: values too far apart for single precision
     beside = next(readings for most, readings in _BESIDE if size < most * sigma)
     edge = min(beside, length)
     sign = math.copysign(1.0, departure)
-    inward = sign * (_mean(x[first : first + edge]) - _mean(x[first - beside : first]))
+    near = x[first - beside : last + beside].tolist()
+    inward = sign * (_mean_of(near[beside : beside + edge]) - _mean_of(near[:beside]))
     if inward < SUDDEN * size:
         return None
-    outward = sign * (_mean(x[last - edge : last]) - _mean(x[last : last + beside]))
-    least, most = min(inward, outward), max(inward, outward)
-    if not (least >= SUDDEN * size and least >= ALIKE * most):
+    outward = sign * (_mean_of(near[-beside - edge : -beside]) - _mean_of(near[-beside:]))
+    less, more = min(inward, outward), max(inward, outward)
+    if not (less >= SUDDEN * size and less >= ALIKE * more):
         return None
-    noise = math.sqrt(float(np.add.reduce(surrounding**2)) / (len(around.where) - 2))
+    surrounding = off.take(around.where)
+    noise = max(sigma, math.sqrt(float(np.add.reduce(surrounding**2)) / (len(surrounding) - 2)))
     after = _mean(x[last:])
     away = abs(after - _mean(x[first - _NEAR : first]))
     if away > CLOSE * size:
         earlier = _until(first)
-        slope, level = _line(earlier, x[:first])
-        if not abs(slope) * math.sqrt(earlier.square) > _TREND * max(sigma, noise):
+        slope, level = _line(x, earlier)
+        if not abs(slope) * math.sqrt(earlier.square) > _TREND * noise:
             return None
         if abs(after - (level + slope * _mean(place[last:]))) > CLOSE * size:
             return None
-    leverage = 1.0 / len(around.where) + (_mean(place[first:last]) - around.center) ** 2 / around.square
-    error = max(sigma, noise) * math.sqrt(1.0 / length + leverage)
-    return Excursion(departure, error, after, first, length)
-
-
-def _off(
-    x: NDArray[np.float64], place: NDArray[np.float64], around: _Shape
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Distances from the line through what surrounds a stretch: of all readings, and of those around it."""
-    slope, level = _line(around, x.take(around.where))
-    off = x - (level + slope * place)
-    return off, off.take(around.where)
+    return Excursion(departure, noise * spread, after, first, length)
 
 
 def _stretch(off: NDArray[np.float64], first: int, last: int) -> tuple[int, int]:
@@ -132,15 +128,26 @@ def _stretch(off: NDArray[np.float64], first: int, last: int) -> tuple[int, int]
     return first - _EARLIER + begin, first - _EARLIER + end
 
 
-def _line(shape: _Shape, x: NDArray[np.float64]) -> tuple[float, float]:
-    """(slope, level at 0) of the least-squares line."""
+def _line(x: NDArray[np.float64], shape: _Shape) -> tuple[float, float]:
+    """(slope, level at 0) of the least-squares line through those of `x` that `shape` says."""
+    x = x.take(shape.where)
     mean = _mean(x)
-    slope = float(np.add.reduce(shape.offset * (x - mean))) / shape.square
+    x -= mean
+    x *= shape.offset
+    slope = float(np.add.reduce(x)) / shape.square
     return slope, mean - slope * shape.center
 
 
 def _mean(x: NDArray[np.float64]) -> float:
     return float(np.add.reduce(x)) / len(x)
+
+
+def _mean_of(few: list[float]) -> float:
+    """In a loop: from some version on, `sum` adds up more exactly than arrays do."""
+    total = 0.0
+    for x in few:
+        total += x
+    return total / len(few)
 
 
 @lru_cache(maxsize=64)

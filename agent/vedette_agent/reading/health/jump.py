@@ -254,19 +254,21 @@ class Jump:
         needed = BEFORE + length + AFTER
         if count < needed:
             return None
-        excursion = weigh(newest.last(c, series, count, needed), length, sigma)
+        # what weighs less than the largest of this memory is neither a jump nor anything to learn
+        known = float(c["usual"][series])
+        excursion = weigh(newest.last(c, series, count, needed), length, sigma, known)
         if excursion is None:
             return None
-        weight, usual = excursion.weight, float(max(c["usual"][series], c["earlier"][series]))
+        weight, usual = excursion.weight, max(known, float(c["earlier"][series]))
         limit = max(WEIGHT, WEIGHT + TAIL * (usual - GAUSSIAN)) * (1.0 + YOUNG / count)
         if excursion.length <= FEW:
             limit *= FEW_TIMES
         warm = count >= WARM_UP and (time - float(c["since"][series]) >= DAY or count >= WARM_UP_WITHOUT_DAY)
         if not (warm and weight > limit):
-            c["usual"][series] = max(float(c["usual"][series]), weight)
+            c["usual"][series] = max(known, weight)
             return None
         # told once; from now on only what stands out more
-        c["usual"][series] = max(float(c["usual"][series]), GAUSSIAN + (weight - WEIGHT) / TAIL)
+        c["usual"][series] = max(known, GAUSSIAN + (weight - WEIGHT) / TAIL)
         for name in ("risen", "fallen", "spiked"):
             c[name][series] = 0.0
         most = max(usual, GAUSSIAN) * excursion.error
