@@ -44,6 +44,10 @@ class Remembered:
         """Copies, each (devices, channels, ...), under names that begin with `name`."""
         return {f"{name}.{key}": array for key, array in self._columns.state().items()}
 
+    def holds(self, name: str, state: Mapping[str, NDArray[np.generic]]) -> bool:
+        """Whether `state` has the arrays of this check, by their names; those of an earlier version had others."""
+        return {key for key in state if key.partition(".")[0] == name} == {f"{name}.{key}" for key in self.columns}
+
     def check(self, name: str, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Say whether `state` fits.
 

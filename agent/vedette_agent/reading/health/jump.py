@@ -119,6 +119,7 @@ class Jump:
         self._profile = profile
         self.fields = Remembered(_LAYOUT, len(profile.channels))
 
+    @np.errstate(over="ignore", invalid="ignore")  # values too far apart for single precision are no jumps
     def examine(self, series: NDArray[np.intp], x: NDArray[np.float64], time: NDArray[np.float64]) -> dict[int, Jumped]:
         """Learn one value `x` (M,) of each of `series` (M,), each series once; times (M,) in seconds.
 

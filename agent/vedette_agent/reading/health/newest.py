@@ -9,7 +9,7 @@ import numpy as np
 from vedette_models.columns import Column
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,9 +26,8 @@ LAYOUT = {
     "before": Column((EARLIER,), 0.0, np.float32),
     "anchor": Column(),
 }
-# by age, 0 being the newest before the present one, and by the place of the present one: where in the ring it is
-_AGES = np.array([*range(9), *range(14, 19)])
-_PLACES = (np.arange(WINDOW) - 1 - _AGES[:, None]) % WINDOW
+_PLACES = (np.arange(WINDOW) - 1 - np.arange(WINDOW)[:, None]) % WINDOW
+"""By age, 0 being the newest before the present one, and by the place of the present one: where in the ring it is."""
 
 
 def begin(columns: Mapping[str, NDArray[Any]], series: NDArray[np.intp], x: NDArray[np.float64]) -> None:
@@ -51,19 +50,30 @@ class Means:
         x: NDArray[np.float64],
     ) -> None:
         """`count` (M,): readings of each of `series` (M,) before this one."""
-        at = _PLACES.take(count % WINDOW, axis=1)
-        at += series * WINDOW
-        w = columns["newest"].reshape(-1).take(at)
+        self._ring, self._series = columns["newest"].reshape(-1), series * WINDOW
+        self._place = count % WINDOW
+        # sums from the newest to the oldest, since their last digit depends on the order
+        w = [self._aged(age) for age in range(MEAN)]
         self.last, self.last_but_one = w[0], w[1]
-        self.before = np.add.reduce(w[:MEAN]) / MEAN
-        # oldest last, since sums depend on the order in their last digit
-        newer = x + w[0]
-        for earlier in w[1 : MEAN - 1]:
-            newer += earlier
-        newer /= MEAN
-        self.newer = newer
-        self.older = np.add.reduce(w[MEAN - 1 : 2 * MEAN - 1]) / MEAN
-        self.oldest = np.add.reduce(w[2 * MEAN - 1 :]) / MEAN
+        self.before = _mean(w)
+        self.newer = _mean([x, *w[:-1]])
+        self.older = _mean([w[-1], *(self._aged(age) for age in range(MEAN, 2 * MEAN - 1))])
+        self.oldest = _mean([self._aged(age) for age in range(3 * MEAN - 1, 4 * MEAN - 1)])
+
+    def _aged(self, age: int) -> NDArray[np.float64]:
+        # one age at a time: large arrays cost more than their contents, they are new pages every time
+        at = _PLACES[age].take(self._place)
+        at += self._series
+        values: NDArray[np.float64] = self._ring.take(at)
+        return values
+
+
+def _mean(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    total = values[0] + values[1]
+    for more in values[2:]:
+        total += more
+    total /= len(values)
+    return total
 
 
 def add(

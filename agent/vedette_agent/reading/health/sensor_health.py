@@ -190,15 +190,14 @@ class SensorHealth:
         }
 
     def restore(self, state: Mapping[str, NDArray[np.generic]], rows: int) -> None:
-        """Take over what `state` returned; a check that was switched on since then starts from nothing.
+        """Take over what `state` returned; a check that was switched on since then starts from nothing, and so does one
+        that remembered something else in an earlier version.
 
         Raises:
             StateError: it does not fit; nothing is taken over.
         """
         self.make_room(rows)
-        saved = {
-            name: fields for name, fields in self._fields.items() if any(key.partition(".")[0] == name for key in state)
-        }
+        saved = {name: fields for name, fields in self._fields.items() if fields.holds(name, state)}
         for name, fields in saved.items():
             fields.check(name, state)
         for name, fields in saved.items():
