@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -26,6 +28,10 @@ _TREND = 3.0
 """Standard errors from which the readings before the excursion were heading somewhere."""
 _NEAR = 10
 """Readings before the excursion that say where it left, where there is no trend."""
+_NEARLY = 1.0 - 1e-9
+"""What rounding may take from a weight, and much more."""
+_SHAPES = 256
+"""Shapes of excursions that are kept at hand, of those last seen; another one is worked out anew."""
 
 
 class Excursion(NamedTuple):
@@ -41,10 +47,6 @@ class Excursion(NamedTuple):
     """Place of its first reading."""
     length: int
     """Readings that it lasted."""
-    sudden: bool
-    """Whether it began and ended at once, not by and by."""
-    back: bool
-    """Whether the readings after it are where those before it were, or were heading."""
 
     @property
     def weight(self) -> float:
@@ -52,60 +54,120 @@ class Excursion(NamedTuple):
         return abs(self.departure) / self.error if self.error > 0.0 else 0.0
 
 
-def weigh(x: NDArray[np.float64], end: int, sigma: float) -> Excursion:
+class _Shape(NamedTuple):
+    """What a line through readings depends on apart from their values."""
+
+    where: NDArray[np.intp]
+    """Places of the readings."""
+    center: float
+    offset: NDArray[np.float64]
+    """Places less the center."""
+    square: float
+    """Sum of the squares of the offsets."""
+
+
+def weigh(x: NDArray[np.float64], end: int, sigma: float, least: float = 0.0) -> Excursion | None:
     """Weigh the excursion in `x`, oldest first: BEFORE readings, then the excursion until `end` readings later, then
     those after it; `sigma` is the channel's usual noise, which counts where there is less around the excursion.
 
-    The line is fitted by least squares to what surrounds the excursion; the error is that of a mean about such a line.
+    Returns nothing where it did not begin and end at once, where the readings after it are not where those before it
+    were, or were heading, or where it weighs less than `least`, and perhaps if it weighs just as much. The line is
+    fitted by least squares to what surrounds the excursion; the error is that of a mean about such a line.
     """
-    place = np.arange(len(x), dtype=np.float64)
-    off, _, _ = _off(x, place, BEFORE, BEFORE + end)
-    first, last = _stretch(off, BEFORE, BEFORE + end)
-    off, where, noise = _off(x, place, first, last)
-    length = last - first
-    departure = float(off[first:last].mean())
-    center = where.mean()
-    leverage = 1.0 / len(where) + (place[first:last].mean() - center) ** 2 / ((where - center) ** 2).sum()
-    error = max(sigma, noise) * float(np.sqrt(1.0 / length + leverage))
-    beside = next(readings for most, readings in _BESIDE if abs(departure) < most * sigma)
-    edge = min(beside, length)
-    inward = float(x[first : first + edge].mean() - x[first - beside : first].mean())
-    outward = float(x[last - edge : last].mean() - x[last : last + beside].mean())
-    least, most = sorted((math.copysign(1.0, departure) * inward, math.copysign(1.0, departure) * outward))
-    sudden = least >= SUDDEN * abs(departure) and least >= ALIKE * most
-    after = float(x[last:].mean())
-    slope, level = _line(place[:first], x[:first])
-    spread = float(np.sqrt(((place[:first] - place[:first].mean()) ** 2).sum()))
-    away = abs(after - float(x[first - _NEAR : first].mean()))
-    if abs(slope) * spread > _TREND * max(sigma, noise):
-        away = min(away, abs(after - (level + slope * float(place[last:].mean()))))
-    return Excursion(departure, error, after, first, length, sudden, away <= CLOSE * abs(departure))
-
-
-def _off(
-    x: NDArray[np.float64], place: NDArray[np.float64], first: int, last: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """(distances from the line through what surrounds a stretch, the places of that, its noise)."""
-    around = np.ones(len(x), np.bool_)
-    around[first:last] = False
-    where = place[around]
-    slope, level = _line(where, x[around])
+    count = len(x)
+    place = _places(count)
+    slope, level = _line(x, _around(count, BEFORE, BEFORE + end))
+    first, last = _stretch(x - (level + slope * place), BEFORE, BEFORE + end)
+    around = _around(count, first, last)
+    slope, level = _line(x, around)
     off = x - (level + slope * place)
-    return off, where, float(np.sqrt((off[around] ** 2).sum() / (len(where) - 2)))
+    length = last - first
+    departure = _mean(off[first:last])
+    size = abs(departure)
+    middle = (first + last - 1) / 2.0
+    spread = math.sqrt(1.0 / length + (1.0 / len(around.where) + (middle - around.center) ** 2 / around.square))
+    if not size > least * sigma * spread * _NEARLY or size == math.inf:
+        return None  # infinite: values too far apart for single precision
+    beside = next(readings for most, readings in _BESIDE if size < most * sigma)
+    edge = min(beside, length)
+    sign = math.copysign(1.0, departure)
+    near = x[first - beside : last + beside].tolist()
+    inward = sign * (_mean_of(near[beside : beside + edge]) - _mean_of(near[:beside]))
+    if inward < SUDDEN * size:
+        return None
+    outward = sign * (_mean_of(near[-beside - edge : -beside]) - _mean_of(near[-beside:]))
+    less, more = min(inward, outward), max(inward, outward)
+    if not (less >= SUDDEN * size and less >= ALIKE * more):
+        return None
+    surrounding = off.take(around.where)
+    noise = max(sigma, math.sqrt(float(np.add.reduce(surrounding**2)) / (len(surrounding) - 2)))
+    after = _mean(x[last:])
+    away = abs(after - _mean(x[first - _NEAR : first]))
+    if away > CLOSE * size:
+        earlier = _until(first)
+        slope, level = _line(x, earlier)
+        if not abs(slope) * math.sqrt(earlier.square) > _TREND * noise:
+            return None
+        if abs(after - (level + slope * _mean(place[last:]))) > CLOSE * size:
+            return None
+    return Excursion(departure, noise * spread, after, first, length)
 
 
 def _stretch(off: NDArray[np.float64], first: int, last: int) -> tuple[int, int]:
     """Where the excursion began and ended: the stretch with the largest sum of what exceeds half of its mean."""
-    departure = off[first:last].mean()
-    gain = off[first - _EARLIER : last] * np.sign(departure) - abs(departure) / 2.0
-    total = np.concatenate([[0.0], gain.cumsum()])
-    end = int((total - np.minimum.accumulate(total))[1:].argmax()) + 1
-    begin = int(total[:end].argmin())
+    departure = _mean(off[first:last])
+    sign, half = float(np.sign(departure)), abs(departure) / 2.0
+    gains = (off[first - _EARLIER : last] * sign - half).tolist()
+    total = list(accumulate(gains, initial=0.0))
+    least, largest, end = 0.0, -math.inf, 1
+    for i, at in enumerate(total):
+        least = min(least, at)
+        if i and at - least > largest:
+            largest, end = at - least, i
+    begin = total.index(min(total[:end]))
     return first - _EARLIER + begin, first - _EARLIER + end
 
 
-def _line(place: NDArray[np.float64], x: NDArray[np.float64]) -> tuple[float, float]:
-    """(slope, level at 0) of the least-squares line."""
-    center, mean = place.mean(), x.mean()
-    slope = float(((place - center) * (x - mean)).sum() / ((place - center) ** 2).sum())
-    return slope, float(mean) - slope * float(center)
+def _line(x: NDArray[np.float64], shape: _Shape) -> tuple[float, float]:
+    """(slope, level at 0) of the least-squares line through those of `x` that `shape` says."""
+    x = x.take(shape.where)
+    mean = _mean(x)
+    x -= mean
+    x *= shape.offset
+    slope = float(np.add.reduce(x)) / shape.square
+    return slope, mean - slope * shape.center
+
+
+def _mean(x: NDArray[np.float64]) -> float:
+    return float(np.add.reduce(x)) / len(x)
+
+
+def _mean_of(few: list[float]) -> float:
+    """In a loop: from some version on, `sum` adds up more exactly than arrays do."""
+    total = 0.0
+    for x in few:
+        total += x
+    return total / len(few)
+
+
+@lru_cache(maxsize=64)
+def _places(count: int) -> NDArray[np.float64]:
+    return np.arange(count, dtype=np.float64)
+
+
+@lru_cache(maxsize=_SHAPES)
+def _around(count: int, first: int, last: int) -> _Shape:
+    """Of `count` readings those that are not between `first` and `last`."""
+    return _shape(np.concatenate([np.arange(first), np.arange(last, count)]))
+
+
+@lru_cache(maxsize=64)
+def _until(first: int) -> _Shape:
+    return _shape(np.arange(first))
+
+
+def _shape(where: NDArray[np.intp]) -> _Shape:
+    place = where.astype(np.float64)
+    center = float(place.mean())
+    offset = place - center
+    return _Shape(where, center, offset, float((offset**2).sum()))

@@ -13,19 +13,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_NAME, _KEPT, _ANCHOR = "fields", "kept", "anchor"
+_NAME = "fields"
 
 
-class Fields:
-    """K numbers for every channel of every device, next to each other; series = device row x channels + channel."""
+class Remembered:
+    """Columns that a check remembers of every channel of every device; series = device row x channels + channel."""
 
-    def __init__(self, fills: tuple[float, ...], channels: int, last: int = 0) -> None:
-        """`fills`: what a series that knows nothing holds; with the `last` values of each where they are wanted."""
-        layout = {_NAME: Column((len(fills),), fills)}
-        if last:
-            # in single precision, so relative to the first value: readings may lie far from zero
-            layout |= {_KEPT: Column((last,), 0.0, np.float32), _ANCHOR: Column(())}
-        self._last = last
+    def __init__(self, layout: Mapping[str, Column], channels: int) -> None:
         self._columns = Columns(layout, channels, 0)
 
     @property
@@ -34,31 +28,9 @@ class Fields:
         return self._columns.devices
 
     @property
-    def table(self) -> NDArray[Any]:
-        """(series, K), to be read and written in place."""
-        return self._columns.arrays[_NAME]
-
-    def take(self, series: NDArray[np.intp]) -> NDArray[Any]:
-        """(K, M) copies of the fields of `series` (M,)."""
-        return np.ascontiguousarray(self.table.take(series, axis=0).T)
-
-    def put(self, series: NDArray[np.intp], fields: NDArray[Any]) -> None:
-        """Put back what `take` returned; each series at most once."""
-        self.table[series] = fields.T
-
-    def keep(self, series: NDArray[np.intp], count: NDArray[np.float64], x: NDArray[np.float64]) -> None:
-        """Keep the values `x` of `series` (M,), which have kept `count` (M,) before this one."""
-        anchor = self._columns.arrays[_ANCHOR]
-        if (first := count == 0.0).any():
-            anchor[series[first]] = x[first]
-        place = series * self._last + (count % self._last).astype(np.intp)
-        self._columns.arrays[_KEPT].reshape(-1)[place] = x - anchor[series]
-
-    def kept(self, series: int, count: int) -> NDArray[np.float64]:
-        """The last values of one series, oldest first, after `count` were kept."""
-        kept: NDArray[np.float32] = self._columns.arrays[_KEPT][series]
-        values = kept.astype(np.float64) + float(self._columns.arrays[_ANCHOR][series])
-        return np.roll(values, -(count % self._last))[-count if count < self._last else 0 :]
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """By name, each (series, ...), to be read and written in place; other arrays after `resize`."""
+        return self._columns.arrays
 
     def resize(self, devices: int) -> None:
         """Make room for `devices` rows; new rows know nothing."""
@@ -71,6 +43,10 @@ class Fields:
     def state(self, name: str) -> dict[str, NDArray[np.generic]]:
         """Copies, each (devices, channels, ...), under names that begin with `name`."""
         return {f"{name}.{key}": array for key, array in self._columns.state().items()}
+
+    def holds(self, name: str, state: Mapping[str, NDArray[np.generic]]) -> bool:
+        """Whether `state` has the arrays of this check, by their names; those of an earlier version had others."""
+        return {key for key in state if key.partition(".")[0] == name} == {f"{name}.{key}" for key in self.columns}
 
     def check(self, name: str, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Say whether `state` fits.
@@ -90,3 +66,24 @@ class Fields:
 
     def _own(self, name: str, state: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
         return {key: state[f"{name}.{key}"] for key in self._columns.layout if f"{name}.{key}" in state}
+
+
+class Fields(Remembered):
+    """K numbers for every channel of every device, next to each other."""
+
+    def __init__(self, fills: tuple[float, ...], channels: int) -> None:
+        """`fills`: what a series that knows nothing holds."""
+        super().__init__({_NAME: Column((len(fills),), fills)}, channels)
+
+    @property
+    def table(self) -> NDArray[Any]:
+        """(series, K), to be read and written in place."""
+        return self.columns[_NAME]
+
+    def take(self, series: NDArray[np.intp]) -> NDArray[Any]:
+        """(K, M) copies of the fields of `series` (M,)."""
+        return np.ascontiguousarray(self.table.take(series, axis=0).T)
+
+    def put(self, series: NDArray[np.intp], fields: NDArray[Any]) -> None:
+        """Put back what `take` returned; each series at most once."""
+        self.table[series] = fields.T

@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from vedette_agent.reading import reason
+from vedette_agent.reading.health import newest
 from vedette_agent.reading.health.excursion import BEFORE, weigh
 from vedette_agent.reading.health.faults import JUMP, Explained, Found
-from vedette_agent.reading.health.fields import Fields
+from vedette_agent.reading.health.fields import Remembered
+from vedette_agent.reading.health.newest import Means
+from vedette_models.columns import Column
 from vedette_models.messages import ChannelReason
 
 if TYPE_CHECKING:
@@ -59,34 +62,36 @@ MOVES = 0.25
 """A channel that moves less often than at this share of its readings has no noise to compare with."""
 SIGMA = math.sqrt(math.pi / 2.0 / 6.0)
 """Standard deviation of Gaussian noise by its mean absolute second difference, which trend and season leave alone."""
-KEPT = BEFORE + LONGEST + AFTER + SHORT
-"""Readings of each channel that are kept to look at an excursion."""
-_WINDOW = 20
-"""Newest readings kept at hand."""
+TURN = BEFORE + LONGEST + AFTER + SHORT
+"""Readings after which the mean interval is that of the last one to two turns."""
 _LARGEST = 4.0
 """A second difference counts in the scale with at most so many times the scale."""
 _SCALE_READINGS, _MOVES_READINGS = 128.0, 256.0
 
-(
-    _SCALE,  # mean absolute second difference
-    _COUNT,
-    _SINCE,  # time of the first reading
-    _MOVING,  # share of readings that differ from the one before
-    _USUAL,  # largest excursion, in standard errors, of this memory ...
-    _EARLIER,  # ... and of the one before
-    _EDGE,  # the edge of the reading before, in standard deviations
-    _RISEN,  # place of the last edge upwards, counted in readings; 0: none
-    _FALLEN,
-    _SPIKED,  # place of the last value far off
-    _RISEN_BY,  # how much, in standard deviations
-    _FALLEN_BY,
-    _SPIKED_BY,
-    _BUSY,  # share of readings looked at closely
-    _FIRST_TIME,  # from which KEPT readings are counted, and from the KEPT before
-    _SECOND_TIME,
-) = range(16)
-_NEWEST = slice(16, 16 + _WINDOW)
-_FILLS = (0.0,) * (16 + _WINDOW)
+_LAYOUT = {
+    **newest.LAYOUT,
+    "count": Column(dtype=np.int64),
+    **dict.fromkeys(
+        (
+            "scale",  # mean absolute second difference
+            "moving",  # share of readings that differ from the one before
+            "edge",  # the edge of the reading before, in standard deviations
+            "busy",  # share of readings looked at closely
+            "since",  # time of the first reading
+            "first_time",  # from which a turn of readings is counted, and from the turn before
+            "second_time",
+            "usual",  # largest excursion, in standard errors, of this memory ...
+            "earlier",  # ... and of the one before
+            "risen",  # place of the last edge upwards, counted in readings; 0: none
+            "fallen",
+            "spiked",  # place of the last value far off
+            "risen_by",  # how much, in standard deviations
+            "fallen_by",
+            "spiked_by",
+        ),
+        Column(),
+    ),
+}
 
 
 class Jumped(NamedTuple):
@@ -112,100 +117,167 @@ class Jump:
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
-        self.fields = Fields(_FILLS, len(profile.channels), last=KEPT)
+        self.fields = Remembered(_LAYOUT, len(profile.channels))
 
+    @np.errstate(over="ignore", invalid="ignore")  # values too far apart for single precision are no jumps
     def examine(self, series: NDArray[np.intp], x: NDArray[np.float64], time: NDArray[np.float64]) -> dict[int, Jumped]:
         """Learn one value `x` (M,) of each of `series` (M,), each series once; times (M,) in seconds.
 
         Returns the jumps that these values end, by position.
         """
-        f = self.fields.take(series)
-        self.fields.keep(series, f[_COUNT], x)
-        sigma = f[_SCALE] * SIGMA
-        w = f[_NEWEST]
-        spike = x - w[:5].mean(axis=0)
-        _learn(f, x, time)
-        newer, older = w[:5].mean(axis=0), w[5:10].mean(axis=0)
-        edge = newer - older - 0.5 * (older - w[15:].mean(axis=0))
-        able = (f[_COUNT] > _WINDOW) & (f[_MOVING] >= MOVES) & (sigma > 0.0)
+        c = self.fields.columns
+        count = c["count"].take(series)
+        self._begin(series, count, x, time)
+        scale = c["scale"].take(series)
+        sigma = scale * SIGMA
+        mean = Means(c, series, count, x)
+        newest.add(c, series, count, x)
+        count += 1
+        readings = count.astype(np.float64)
+        moving = self._learn(series, x, mean, scale, readings)
+        c["count"][series] = count
+        edge = mean.newer - mean.older - 0.5 * (mean.older - mean.oldest)
+        able = (count > newest.WINDOW) & (moving >= MOVES) & (sigma > 0.0)
         edge *= able
         np.divide(edge, sigma, out=edge, where=able)
-        before, f[_EDGE] = f[_EDGE].copy(), edge
-        count = f[_COUNT]
-        f[_BUSY] *= 1.0 - 1.0 / LOOKS_READINGS
-        times = np.maximum(1.0, f[_BUSY] / LOOKS)
-        far = able & (np.abs(spike) > SPIKE * times * sigma) & (f[_SPIKED] == 0.0)
+        before = c["edge"].take(series)
+        c["edge"][series] = edge
+        busy = c["busy"].take(series)
+        busy *= 1.0 - 1.0 / LOOKS_READINGS
+        c["busy"][series] = busy
+        times = np.maximum(1.0, busy / LOOKS)
+        spiked = c["spiked"].take(series)
+        spike = np.abs(x - mean.before)
+        far = able & (spike > SPIKE * times * sigma) & (spiked == 0.0)
         if far.any():
-            np.copyto(f[_SPIKED], count, where=far)
-            f[_SPIKED_BY, far] = np.abs(spike[far]) / sigma[far]
+            c["spiked"][series[far]] = spiked[far] = readings[far]
+            c["spiked_by"][series[far]] = spike[far] / sigma[far]
         # an edge is where the difference is largest: one reading ago
         times *= EDGE
         rose = (before > times) & (edge < before)
         fell = (before < -times) & (edge > before)
-        looked = (f[_SPIKED] > 0.0) & (count - f[_SPIKED] >= SHORT + AFTER - 1)
+        looked = (spiked > 0.0) & (readings - spiked >= SHORT + AFTER - 1)
         pending = np.flatnonzero(rose | fell | looked)
-        jumps = {}
-        for i in pending.tolist():
-            g = f[:, i]
-            place = float(count[i]) - 1.0
-            by, began, other = abs(float(before[i])), 0.0, 0.0
-            if rose[i]:
-                began, other = g[_FALLEN], g[_FALLEN_BY]
-                g[_RISEN], g[_RISEN_BY] = place, by
-            elif fell[i]:
-                began, other = g[_RISEN], g[_RISEN_BY]
-                g[_FALLEN], g[_FALLEN_BY] = place, by
-            length, by = place - float(began), min(by, float(other))
-            if began == 0.0 or length > LONGEST:
-                if not looked[i]:
-                    continue
-                length = by = 0.0
-            length = max(int(length), SHORT)
-            if looked[i]:
-                by = max(by, float(g[_SPIKED_BY]))
-                g[_SPIKED] = 0.0
-            # an edge shows a departure to about a third of it; what cannot be more than usual is not looked at
-            most = LOOSE * by / math.sqrt(1.0 / (1 if length == SHORT else length) + 0.05)
-            if most < max(g[_USUAL], g[_EARLIER], GAUSSIAN):
-                continue
-            g[_BUSY] += 1.0 / LOOKS_READINGS
-            jumped = self._weigh(g, int(series[i]), length, float(sigma[i]), float(time[i]))
+        jumps: dict[int, Jumped] = {}
+        if not len(pending):
+            return jumps
+        by, looked = np.abs(before[pending]), looked[pending]
+        close, lengths = self._close(series[pending], readings[pending], by, rose[pending], fell[pending], looked)
+        for i, length in zip(pending[close].tolist(), lengths[close].tolist(), strict=True):
+            jumped = self._weigh(int(series[i]), int(length), float(sigma[i]), float(time[i]))
             if jumped is not None:
                 jumps[i] = jumped
-                g[_RISEN] = g[_FALLEN] = g[_SPIKED] = 0.0
-        self.fields.put(series, f)
         return jumps
 
     def leave(self, series: NDArray[np.intp]) -> None:
         """These are stuck: where they went when they froze is no edge."""
-        for field in (_RISEN, _FALLEN, _SPIKED):
-            self.fields.table[series, field] = 0.0
+        for name in ("risen", "fallen", "spiked"):
+            self.fields.columns[name][series] = 0.0
 
-    def _weigh(self, g: NDArray[np.float64], series: int, length: int, sigma: float, time: float) -> Jumped | None:
+    def _begin(
+        self, series: NDArray[np.intp], count: NDArray[np.int64], x: NDArray[np.float64], time: NDArray[np.float64]
+    ) -> None:
+        """What is to be done at a first reading, at the beginning of a turn and at the end of a memory."""
+        c = self.fields.columns
+        turn = count % TURN == 0
+        if turn.any():
+            new = count == 0
+            if new.any():
+                newest.begin(c, series[new], x[new])
+                c["since"][series[new]] = time[new]
+            turning = series[turn]
+            c["second_time"][turning] = c["first_time"][turning]
+            c["first_time"][turning] = time[turn]
+        full = count % MEMORY == MEMORY - 1
+        if full.any():
+            forgetting = series[full]
+            c["earlier"][forgetting] = c["usual"][forgetting]
+            c["usual"][forgetting] = 0.0
+
+    def _learn(
+        self,
+        series: NDArray[np.intp],
+        x: NDArray[np.float64],
+        mean: Means,
+        scale: NDArray[np.float64],
+        readings: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Noise and moves from one value each, `scale` (M,) in place; returns the share that moves (M,)."""
+        c = self.fields.columns
+        step = x - mean.last
+        size = np.abs(step - (mean.last - mean.last_but_one))
+        known = (readings > newest.WINDOW) & (scale > 0.0)
+        np.minimum(size, _LARGEST * scale, out=size, where=known)
+        scale += (size - scale) / np.minimum(readings, _SCALE_READINGS)
+        c["scale"][series] = scale
+        moving: NDArray[np.float64] = c["moving"].take(series)
+        moving += ((step != 0.0) - moving) / np.minimum(readings, _MOVES_READINGS)
+        c["moving"][series] = moving
+        return moving
+
+    def _close(
+        self,
+        series: NDArray[np.intp],
+        readings: NDArray[np.float64],
+        by: NDArray[np.float64],
+        rose: NDArray[np.bool_],
+        fell: NDArray[np.bool_],
+        looked: NDArray[np.bool_],
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        """Note edges `by` so much and pair them with opposite ones: (which are looked at closely, lengths)."""
+        c = self.fields.columns
+        place = readings - 1.0
+        fell = fell & ~rose
+        began, other = np.zeros(len(series)), np.zeros(len(series))
+        for edge, name, opposite in ((rose, "risen", "fallen"), (fell, "fallen", "risen")):
+            mine = series[edge]
+            began[edge], other[edge] = c[opposite][mine], c[opposite + "_by"][mine]
+            c[name][mine], c[name + "_by"][mine] = place[edge], by[edge]
+        length, by = place - began, np.minimum(by, other)
+        alone = (began == 0.0) | (length > LONGEST)
+        length[alone] = by[alone] = 0.0
+        np.maximum(length, SHORT, out=length)
+        if looked.any():
+            mine = series[looked]
+            by[looked] = np.maximum(by[looked], c["spiked_by"][mine])
+            c["spiked"][mine] = 0.0
+        # an edge shows a departure to about a third of it; what cannot be more than usual is not looked at
+        most = LOOSE * by / np.sqrt(1.0 / np.where(length == SHORT, 1.0, length) + 0.05)
+        usual = np.maximum(np.maximum(c["usual"][series], c["earlier"][series]), GAUSSIAN)
+        close = (looked | ~alone) & (most >= usual)
+        c["busy"][series[close]] += 1.0 / LOOKS_READINGS
+        return close, length
+
+    def _weigh(self, series: int, length: int, sigma: float, time: float) -> Jumped | None:
         """Look closely at what ended AFTER readings ago, after `length`; learn how large it was, or return the jump."""
-        kept = self.fields.kept(series, int(g[_COUNT]))
+        c = self.fields.columns
+        count = int(c["count"][series])
         needed = BEFORE + length + AFTER
-        if len(kept) < needed:
+        if count < needed:
             return None
-        excursion = weigh(kept[-needed:], length, sigma)
-        weight, usual = excursion.weight, float(max(g[_USUAL], g[_EARLIER]))
-        limit = max(WEIGHT, WEIGHT + TAIL * (usual - GAUSSIAN)) * (1.0 + YOUNG / float(g[_COUNT]))
+        # what weighs less than the largest of this memory is neither a jump nor anything to learn
+        known = float(c["usual"][series])
+        excursion = weigh(newest.last(c, series, count, needed), length, sigma, known)
+        if excursion is None:
+            return None
+        weight, usual = excursion.weight, max(known, float(c["earlier"][series]))
+        limit = max(WEIGHT, WEIGHT + TAIL * (usual - GAUSSIAN)) * (1.0 + YOUNG / count)
         if excursion.length <= FEW:
             limit *= FEW_TIMES
-        warm = g[_COUNT] >= WARM_UP and (time - g[_SINCE] >= DAY or g[_COUNT] >= WARM_UP_WITHOUT_DAY)
-        if not (excursion.back and excursion.sudden):
-            return None
+        warm = count >= WARM_UP and (time - float(c["since"][series]) >= DAY or count >= WARM_UP_WITHOUT_DAY)
         if not (warm and weight > limit):
-            g[_USUAL] = max(g[_USUAL], weight)
+            c["usual"][series] = max(known, weight)
             return None
         # told once; from now on only what stands out more
-        g[_USUAL] = max(g[_USUAL], GAUSSIAN + (weight - WEIGHT) / TAIL)
+        c["usual"][series] = max(known, GAUSSIAN + (weight - WEIGHT) / TAIL)
+        for name in ("risen", "fallen", "spiked"):
+            c[name][series] = 0.0
         most = max(usual, GAUSSIAN) * excursion.error
         ago = needed - 1 - excursion.first
-        since, readings = g[_FIRST_TIME], (g[_COUNT] - 1.0) % KEPT
-        if g[_COUNT] > KEPT:
-            since, readings = g[_SECOND_TIME], readings + KEPT
-        began = time - (ago + 0.5) * float((time - since) / readings)
+        since, readings = float(c["first_time"][series]), (count - 1) % TURN
+        if count > TURN:
+            since, readings = float(c["second_time"][series]), readings + TURN
+        began = time - (ago + 0.5) * ((time - since) / readings)
         return Jumped(excursion.length, ago, began, excursion.departure, excursion.level, most, weight)
 
     def found(self, batch: ReadingBatch, jumps: dict[tuple[int, int], Jumped]) -> Found:
@@ -239,27 +311,3 @@ class Jump:
             round(jumped.weight / total, 4),
             unit=channel.unit,
         )
-
-
-def _learn(f: NDArray[np.float64], x: NDArray[np.float64], time: NDArray[np.float64]) -> None:
-    """Noise, moves and the newest readings from one value each."""
-    w = f[_NEWEST]
-    if (new := f[_COUNT] == 0.0).any():
-        np.copyto(f[_SINCE], time, where=new)
-        np.copyto(w, x, where=new)
-    if (turn := f[_COUNT] % KEPT == 0.0).any():
-        np.copyto(f[_SECOND_TIME], f[_FIRST_TIME], where=turn)
-        np.copyto(f[_FIRST_TIME], time, where=turn)
-    f[_COUNT] += 1.0
-    count = f[_COUNT]
-    step = x - w[0]
-    size = np.abs(step - (w[0] - w[1]))
-    known = (count > _WINDOW) & (f[_SCALE] > 0.0)
-    np.copyto(size, np.minimum(size, _LARGEST * f[_SCALE]), where=known)
-    f[_SCALE] += (size - f[_SCALE]) / np.minimum(count, _SCALE_READINGS)
-    f[_MOVING] += ((step != 0.0) - f[_MOVING]) / np.minimum(count, _MOVES_READINGS)
-    w[1:] = w[:-1].copy()
-    w[0] = x
-    if (full := count % MEMORY == 0.0).any():
-        np.copyto(f[_EARLIER], f[_USUAL], where=full)
-        np.copyto(f[_USUAL], 0.0, where=full)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vedette_agent.reading.devices import DeviceTable
-    from vedette_agent.reading.health.fields import Fields
+    from vedette_agent.reading.health.fields import Remembered
     from vedette_agent.reading.health.jump import Jumped
     from vedette_models.profile import Profile
     from vedette_models.readings import ReadingBatch
@@ -58,7 +58,9 @@ class SensorHealth:
         self._clock = Clock(rules.clock_tolerance) if rules.clock else None
         self._silent = Silent(rules.silent_after) if rules.silent else None
         checks = {"stuck": self._stuck, "jump": self._jump, "clock": self._clock, "silent": self._silent}
-        self._fields: dict[str, Fields] = {name: check.fields for name, check in checks.items() if check is not None}
+        self._fields: dict[str, Remembered] = {
+            name: check.fields for name, check in checks.items() if check is not None
+        }
         self.devices = 0
         """Rows there is room for."""
 
@@ -190,15 +192,14 @@ class SensorHealth:
         }
 
     def restore(self, state: Mapping[str, NDArray[np.generic]], rows: int) -> None:
-        """Take over what `state` returned; a check that was switched on since then starts from nothing.
+        """Take over what `state` returned; a check that was switched on since then starts from nothing, and so does one
+        that remembered something else in an earlier version.
 
         Raises:
             StateError: it does not fit; nothing is taken over.
         """
         self.make_room(rows)
-        saved = {
-            name: fields for name, fields in self._fields.items() if any(key.partition(".")[0] == name for key in state)
-        }
+        saved = {name: fields for name, fields in self._fields.items() if fields.holds(name, state)}
         for name, fields in saved.items():
             fields.check(name, state)
         for name, fields in saved.items():

@@ -64,39 +64,49 @@ class Stuck:
 
         Returns those that are stuck: position → (repeats so far, longest usual).
         """
-        f = self.fields.take(series)
-        same = x == f[_VALUE]
-        step = np.abs(x - f[_VALUE])
-        moved = ~same
-        ended = moved & (f[_RUN] > f[_LONGEST])
-        if ended.any():
-            np.copyto(f[_LONGEST], f[_RUN], where=ended)
-        f[_RUN] += 1.0
-        f[_RUN] *= same
-        f[_COUNT] += 1.0
-        f[_REPEATS] += same
+        table = self.fields.table
+        flat = table.reshape(-1)
+        base = series * len(_FILLS)
+        # one field at a time, and only those that change: most readings are neither repeats nor the lowest or highest
+        value, run, count = flat.take(base + _VALUE), flat.take(base + _RUN), flat.take(base + _COUNT)
+        step = np.abs(x - value)
+        same = x == value
+        if (run > 0.0).any():
+            ended = base[~same & (run > flat.take(base + _LONGEST))]
+            flat[ended + _LONGEST] = flat[ended + _RUN]
+        run += 1.0
+        run *= same
+        count += 1.0
+        if same.any():
+            flat[base[same] + _REPEATS] += 1.0
         first = np.isnan(step)
         if first.any():
-            np.copyto(step, 0.0, where=first)
-            np.copyto(f[_COUNT], 0.0, where=first)
-            np.copyto(f[_SINCE], time, where=first)
-        np.copyto(f[_ENTRY], step, where=moved)
-        np.minimum(f[_LOW], x, out=f[_LOW])
-        np.maximum(f[_HIGH], x, out=f[_HIGH])
-        f[_VALUE] = x
+            step[first] = count[first] = 0.0
+            flat[base[first] + _SINCE] = time[first]
+        lower, higher = x < flat.take(base + _LOW), x > flat.take(base + _HIGH)
+        for beyond, field in ((lower, _LOW), (higher, _HIGH)):
+            if beyond.any():
+                flat[base[beyond] + field] = x[beyond]
+        flat[base + _VALUE] = x
+        flat[base + _RUN] = run
+        flat[base + _COUNT] = count
+        moved = ~same
+        flat[base[moved] + _ENTRY] = step[moved]
         stuck = {}
-        for i in np.flatnonzero(f[_RUN] >= MIN_RUN).tolist():
-            limit = self._limit(int(series[i]), f[:, i].tolist(), float(time[i]))
-            if f[_RUN, i] >= limit:
-                stuck[i] = (float(f[_RUN, i]), float(max(f[_LONGEST, i], f[_EARLIER, i])))
-        f[_STEP] += moved * (step - f[_STEP]) / np.clip(f[_COUNT], 1.0, 64.0)
-        full = f[_COUNT] >= MEMORY
+        for i in np.flatnonzero(run >= MIN_RUN).tolist():
+            f = table[series[i]].tolist()
+            if f[_RUN] >= self._limit(int(series[i]), f, float(time[i])):
+                stuck[i] = (f[_RUN], max(f[_LONGEST], f[_EARLIER]))
+        mean = flat.take(base + _STEP)
+        mean += moved * (step - mean) / np.clip(count, 1.0, 64.0)
+        flat[base + _STEP] = mean
+        full = count >= MEMORY
         if full.any():
-            np.copyto(f[_EARLIER], f[_LONGEST], where=full)
-            np.copyto(f[_LONGEST], 0.0, where=full)
-            np.copyto(f[_REPEATS], f[_REPEATS] * 0.5, where=full)
-            np.copyto(f[_COUNT], f[_COUNT] * 0.5, where=full)
-        self.fields.put(series, f)
+            old = base[full]
+            flat[old + _EARLIER] = flat[old + _LONGEST]
+            flat[old + _LONGEST] = 0.0
+            flat[old + _REPEATS] *= 0.5
+            flat[old + _COUNT] *= 0.5
         return stuck
 
     def _limit(self, series: int, f: list[float], time: float) -> float:

@@ -85,3 +85,9 @@ def test_the_first_day_says_nothing() -> None:
 def test_values_far_from_zero_lose_nothing() -> None:
     near, far = with_offset(noise(), 15.0, 6), with_offset(noise() + 1e6, 15.0, 6)
     assert [*shown(jump().examine, near)] == [*shown(jump().examine, far)]
+
+
+def test_values_too_far_apart_for_single_precision_are_none() -> None:
+    values = noise()
+    values[AT : AT + 3] = 1e60
+    assert shown(jump().examine, values) == {}

@@ -89,6 +89,21 @@ def test_state_of_other_checks_or_shapes_is_refused() -> None:
         SensorHealth(PROFILE).restore(state, 2)
 
 
+def test_a_check_that_remembered_something_else_in_an_earlier_version_begins_anew() -> None:
+    batch, heard = arrived(0)
+    health = SensorHealth(PROFILE)
+    told(health, batch, heard, [])
+    saved = health.state(3)
+    earlier = {name: array for name, array in saved.items() if not name.startswith("jump.")}
+    earlier["jump.fields"] = np.ones((3, len(PROFILE.channels), 36))
+    again = SensorHealth(PROFILE)
+    again.restore(earlier, 3)
+    fresh = SensorHealth(PROFILE).state(3)
+    for name, array in again.state(3).items():
+        if not name.startswith("silent."):  # whose clock begins anew
+            np.testing.assert_array_equal(array, (fresh if name.startswith("jump.") else saved)[name], err_msg=name)
+
+
 def test_checks_that_are_switched_off_say_nothing() -> None:
     off = Health(silent=False, stuck=False, impossible=False, jump=False, clock=False)
     batch, heard = arrived(0)
