@@ -132,7 +132,7 @@ class Replay:
         header = [name.strip() for name in next(self._lines, [])]
         self.layout = find_layout(config, header, profile, time_column, device_column)
         self._watch = ProfileWatch(self.layout.profile, config.gateway.id, "replay", config.limits.max_devices)
-        self.summary = Summary(self.layout.profile.name)
+        self.summary = Summary(self.layout.profile.name, rate=self._watch.alert_rate)
         self._listening = Listening()
         self._newest = -math.inf
         self.events: list[Alert] = []
@@ -336,4 +336,4 @@ def open_input(path: Path) -> TextIO:
         # a line that is not UTF-8 costs itself, not the file
         return path.open(newline="", encoding="utf-8-sig", errors="replace")
     except OSError as error:
-        raise ReplayError(f"{path}: {error.strerror}") from error
+        raise ReplayError(str(error.strerror)) from error

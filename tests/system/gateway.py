@@ -28,6 +28,11 @@ pressure = { unit = "hPa" }
 [profiles.pump.decisions]
 cooldown = "20s"
 burst = 10_000
+
+# The devices' minutes pass in seconds, which is what a wrong clock looks like.
+[profiles.pump.health]
+clock = false
+cooldown = "20s"
 """
 AGENT = """
 [gateway]

@@ -68,8 +68,10 @@ def _beside(value: float, low: float, high: float) -> tuple[str, str]:
     return said, f"{least} to {most}" if least.startswith("-") else f"{least}–{most}"
 
 
-def impossible(channel: Channel, value: float) -> str:
-    """For example `temperature 950 °C is impossible, the sensor reports -40 to 125; check sensor and wiring`."""
+def impossible(channel: Channel, value: float, others: Sequence[str] = ()) -> str:
+    """For example `temperature 950 °C is impossible, the sensor reports -40 to 125; check sensor and wiring`; `others`
+    are channels that report impossible values at the same time.
+    """
     low, high = channel.low, channel.high
     width = 0.0 if low is None or high is None else high - low
     if low is None:
@@ -80,7 +82,8 @@ def impossible(channel: Channel, value: float) -> str:
         bounds = f"{number(low, width)} to {number(high, width)}"
     unit = f" {channel.unit}" if channel.unit else ""
     said = f"{channel.name} {number(value, width)}{unit}"
-    return f"{said} is impossible, the sensor reports {bounds}; check sensor and wiring"
+    too = f", and so {'is' if len(others) == 1 else 'are'} {', '.join(others)}" if others else ""
+    return f"{said} is impossible, the sensor reports {bounds}{too}; check sensor and wiring"
 
 
 def stuck(channel: Channel, value: float, readings: int, usual: int) -> str:

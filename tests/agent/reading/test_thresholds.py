@@ -51,7 +51,7 @@ def test_a_restless_device_has_a_higher_threshold_than_its_neighbour() -> None:
     (detector,), thresholds = watch.pipeline.detectors, watch.pipeline.thresholds
     for day in range(60):
         batch = ReadingBatch.of([0, 1], [T0 + 86_400.0 * day] * 2, [[0.0], [0.0]])
-        loud = np.array([0.6, 0.01 if day else 0.6])
+        loud = np.array([2.0, 0.01 if day else 2.0])
         thresholds.strength(detector, batch.device, loud, thresholds.watch(batch))
     assert 1.5 * strength_of(watch, 0.3, 0) < strength_of(watch, 0.3, 1)
 

@@ -88,7 +88,7 @@ def test_a_channel_that_drifts_on_one_device_of_three_is_not_left_out() -> None:
 def test_one_channel_is_refused_with_what_happened_to_the_other() -> None:
     one = together(channels=2)
     one.values[:, 1] = np.nan
-    with pytest.raises(TrainingRefusedError, match="channel 1 never reported"):
+    with pytest.raises(TrainingRefusedError, match="flow never reported"):
         trained(one)
 
 

@@ -48,7 +48,8 @@ class Impossible:
                 _reason(channels[column], float(batch.values[row, column]), len(columns)) for column in columns
             )
             first = columns[0]
-            sentence = reason.impossible(channels[first], float(batch.values[row, first]))
+            others = [channels[column].name for column in columns[1:]]
+            sentence = reason.impossible(channels[first], float(batch.values[row, first]), others)
             return Explained(sentence, reasons, first)
 
         return Found(IMPOSSIBLE, np.asarray(outside.any(axis=1)), explain)

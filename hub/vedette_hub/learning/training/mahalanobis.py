@@ -74,7 +74,7 @@ def train(dataset: Dataset, settings: Settings, tell: Tell) -> Trained:
     levels = smooth(series)
     tell(0.4, "training")
     try:
-        taught = teach(series, levels, chosen, drifting(series))
+        taught = teach(series, levels, chosen, drifting(series), dataset.source.channels)
     except ValueError as error:
         raise TrainingRefusedError(f"profile {dataset.source.profile!r}: {error}") from error
     tell(0.6, "drawing the boundary")
@@ -149,8 +149,11 @@ def teach(
     levels: Sequence[NDArray[np.float64]],
     chosen: Sequence[NDArray[np.bool_]],
     drifts: NDArray[np.bool_],
+    names: Sequence[str] | None = None,
 ) -> Taught:
     """A baseline of the `chosen` readings (R,) of each series with these smoothed `levels`; its reach is still 1.
+
+    `names` are the channels', for errors.
 
     Raises:
         ValueError: fewer than two channels that can be judged together, more than 64, or too few readings.
@@ -172,7 +175,10 @@ def teach(
     left_out[count < SELDOM * len(values)] = LeftOut.SELDOM_REPORTED
     left_out[count == 0] = LeftOut.NEVER_REPORTED
     used = np.flatnonzero(left_out == LeftOut.JUDGED)
-    said = ", ".join(f"channel {channel} {WORDS[LeftOut(left_out[channel])]}" for channel in np.flatnonzero(left_out))
+    called = list(names or (f"channel {number}" for number in range(1, channels + 1)))
+    said = ", ".join(
+        f"{called[channel]} {WORDS[LeftOut(left_out[channel])]}" for channel in np.flatnonzero(left_out).tolist()
+    )
     if len(used) < FEWEST:
         raise ValueError(f"T² needs {FEWEST} channels to judge together, {len(used)} of {channels} are left ({said})")
     rows = smooth_values[reported[:, used].all(axis=1)][:, used]
