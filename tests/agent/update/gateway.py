@@ -46,6 +46,10 @@ profile = "pump"
 [profiles.pump]
 channels = ["flow", "pressure"]
 
+# Tests of models want to hear from them at once.
+[profiles.pump.decisions]
+alerts_per_week = 50.0
+
 {more}
 """
 

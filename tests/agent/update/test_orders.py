@@ -33,7 +33,7 @@ class Site(NamedTuple):
 @pytest.fixture(scope="module")
 def site(broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One agent for all tests: whatever it is sent, it goes on."""
-    hub = ModelHub(broker.port)
+    hub = ModelHub(broker.port, counter=10)
     gateway = Gateway(tmp_path_factory.mktemp("gateway"), broker.port, hub.key.verify_key, fetch_timeout="1s")
     gateway.start()
     try:
