@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.covariance import LedoitWolf
 
 from tests.models.baselines import normal_start
 from vedette_models.columns import Columns
@@ -189,9 +188,10 @@ def test_covariances_stay_positive_semidefinite_whatever_is_missing() -> None:
 
 
 def test_shrinkage_is_near_that_of_scikit_learn() -> None:
+    covariance = pytest.importorskip("sklearn.covariance", reason="scikit-learn is not on a gateway")
     x = plant(300, channels=5)
     z = (x - x.mean(axis=0)) / x.std(axis=0)
-    theirs = LedoitWolf(assume_centered=True).fit(z).covariance_
+    theirs = covariance.LedoitWolf(assume_centered=True).fit(z).covariance_
     ours = shrunk((z.T @ z / len(z))[None], np.full((1, 5), True), np.array([300.0]))[0]
     assert ours == pytest.approx(theirs, abs=0.02)
 
