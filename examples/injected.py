@@ -143,3 +143,15 @@ def duration(seconds: float) -> str:
 def worst(alerts: Iterable[Alert]) -> str:
     """The highest severity among some alerts."""
     return max((alert.severity for alert in alerts), key=SEVERITIES.index, default="none")
+
+
+def promised(promise: str, *, kept: bool) -> int:
+    """Say what was promised and whether it held; the exit code of an example."""
+    print(f"\npromised: {promise}: {'kept' if kept else 'BROKEN'}")
+    return 0 if kept else 1
+
+
+def promised_at_most(missed: int, false: float, result: Account) -> int:
+    """The promise to miss no more of what was put there, and to be wrong no more often a device-week."""
+    kept = len(result.outcomes) - result.found <= missed and result.rate <= false
+    return promised(f"at most {missed} missed, at most {false:g} false a device-week", kept=kept)

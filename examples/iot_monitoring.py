@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from examples.injected import ANOMALY, Account, account, show
+from examples.injected import ANOMALY, Account, account, promised, show
 from examples.iot_plant import Fleet, Plant
 from vedette_agent.config import load
 from vedette_agent.replay import Replay, open_input
@@ -144,12 +144,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("\nas the gateway itself counts, which cannot know which alerts are true:")
     for summary in summaries:
         print(f"  {summary['profile']}: {_rates(summary)}")
-    kept = is_kept(result)
     promise = f"at most {MOST_MISSED} failure and no broken sensor missed, at most {MOST_FALSE:g} false a device-week"
-    print(f"\npromised: {promise}: {'kept' if kept else 'BROKEN'}")
+    code = promised(promise, kept=is_kept(result))
     if options.keep is not None:
         print(f"again: vedette-agent replay --config {folder}/agent.toml --profile pump {folder}/pump.csv")
-    return 0 if kept else 1
+    return code
 
 
 if __name__ == "__main__":

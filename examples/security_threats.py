@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from examples.injected import DAY, HOUR, WEEK, Account, Injected, account, show
+from examples.injected import DAY, HOUR, WEEK, Account, Injected, account, promised_at_most, show
 from examples.watching import Recording, watch
 from vedette_agent.reading.profile_watch import ProfileWatch
 from vedette_models.profile import Channel, Health, Profile
@@ -125,11 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="other traffic, other attacks")
     result = run(parser.parse_args(arguments).seed)
     print(show("Attacks in traffic counters", result, PROFILE.decisions.alerts_per_week))
-    missed = len(result.outcomes) - result.found
-    kept = missed <= MOST_MISSED and result.rate <= MOST_FALSE
-    promise = f"at most {MOST_MISSED} missed, at most {MOST_FALSE:g} false a device-week"
-    print(f"\npromised: {promise}: {'kept' if kept else 'BROKEN'}")
-    return 0 if kept else 1
+    return promised_at_most(MOST_MISSED, MOST_FALSE, result)
 
 
 if __name__ == "__main__":
