@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vedette_agent.reading.decide import ANOMALY
+from vedette_agent.reading.alert_state import ANOMALY
 from vedette_agent.reading.profile_watch import ProfileWatch
 from vedette_models.profile import Channel, Profile
 from vedette_models.readings import ReadingBatch

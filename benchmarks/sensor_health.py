@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from benchmarks.sensor_faults import PROFILE, RHYTHMS, RUNS, Fault, Recording, faults, faulty, sound
-from vedette_agent.reading.decide import ANOMALY
+from vedette_agent.reading.alert_state import ANOMALY
 from vedette_agent.reading.health.listening import Listening
 from vedette_agent.reading.health.sensor_health import SensorHealth
 from vedette_agent.reading.profile_watch import ProfileWatch

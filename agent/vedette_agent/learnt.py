@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vedette_agent.reading import checkpoint
-from vedette_agent.reading.decide import AlertState, StateChange, cleared
+from vedette_agent.reading.alert_state import AlertState, StateChange, cleared
 from vedette_agent.reading.effects import AlertStateRow, Effects
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import msgspec
 
 from tests.agent.alerts import alert
 from vedette_agent.learnt import Learnt
-from vedette_agent.reading.decide import AlertState
+from vedette_agent.reading.alert_state import AlertState
 from vedette_agent.reading.effects import AlertStateRow
 from vedette_agent.reading.profile_watch import ProfileWatch
 from vedette_models.messages import Alert

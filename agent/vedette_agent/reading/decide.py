@@ -8,17 +8,14 @@ cooldown and no rate limit, and do not count against the alert budget.
 
 from __future__ import annotations
 
-import hashlib
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 import numpy as np
 
-from vedette_agent.reading import reason
-from vedette_agent.reading.health.faults import CLOCK, RULES, SILENT, Faults, Found
+from vedette_agent.reading.alert_state import ANOMALY, KINDS, AlertState, StateChange, clear
+from vedette_agent.reading.alert_steps import AlertSteps, Signal
+from vedette_agent.reading.health.faults import SILENT, Faults, Found
 from vedette_agent.reading.pipeline import Verdicts
-from vedette_models.messages import SEVERITIES, Alert, ChannelReason, Severity
 from vedette_models.readings import Quality, ReadingBatch
 
 if TYPE_CHECKING:
@@ -29,72 +26,8 @@ if TYPE_CHECKING:
     from vedette_agent.reading.devices import DeviceTable
     from vedette_agent.reading.health.faults import Transient
     from vedette_agent.reading.health.silent import Missed
-    from vedette_models.profile import Decisions, Profile
-
-ANOMALY = "anomaly"
-KINDS = (ANOMALY, *RULES)
-DAY = 86_400.0
-WEEK = 7 * DAY
-DEARER, DEAREST = 1.7, 3.0
-"""Each alert on the budget makes the next one of the device dearer: it must be so many times rarer, for up to so many
-alerts. Without it a bad device is a bad device every day.
-"""
-DRAIN = 4.5
-"""Alerts that leave the budget per week, as multiples of it: at 0.5 a week one is forgotten after three days."""
-LATE = 3_600.0
-"""A reading up to so many seconds older than what it follows was late, or comes again after a crash whose commit knew
-the readings after it: it neither opens nor ends an alert. One that is older still comes from a clock that was set back.
-"""
-
-
-class AlertState(msgspec.Struct):
-    """One kind of alert on one device: what is open, and what holds back the next."""
-
-    alert: Alert | None = None
-    """Its newest revision while it is open."""
-    channel: int = -1
-    """Column of the channel that raised it: only readings that report it can be quiet."""
-    quiet: int = 0
-    raised: int = 0
-    """Alerts raised so far: makes the next id."""
-    cleared: float | None = None
-    cleared_severity: int = 0
-    tokens: float | None = None
-    """Left in the rate limit's bucket; None: full."""
-    tokens_time: float = 0.0
-    suppressed: int = 0
-    """Held back since the newest alert."""
-    holding: bool = False
-    """The condition goes on, held back: counted once."""
-    load: float | None = None
-    """What earlier alerts weigh on the alert budget, in alerts; None: none was judged yet."""
-    load_time: float = 0.0
-
-
-def cleared(alert: Alert, time: float, why: str) -> Alert:
-    """The event that ends an alert."""
-    return msgspec.structs.replace(
-        alert, revision=alert.revision + 1, state="cleared", time=time, cleared=time, cleared_by=why
-    )
-
-
-class Signal(NamedTuple):
-    """One reading as seen by one kind of alert."""
-
-    row: int
-    """In the batch."""
-    device: int
-    time: float
-    strength: float
-    """Score / threshold; 1 and more is anomalous."""
-
-
-class StateChange(NamedTuple):
-    """State to be committed with the events it belongs to; None: forget it."""
-
-    device: str
-    kind: str
-    state: AlertState | None
+    from vedette_models.messages import Alert
+    from vedette_models.profile import Profile
 
 
 class Decided(NamedTuple):
@@ -113,10 +46,9 @@ class Decider:
     """Alerts of the devices of one profile."""
 
     def __init__(self, profile: Profile, gateway: str, epoch: str, table: DeviceTable) -> None:
-        self.profile, self.gateway, self.epoch, self.table = profile, gateway, epoch, table
+        self.profile, self.table = profile, table
+        self._steps = AlertSteps(profile, gateway, epoch, table)
         self._states: dict[tuple[int, str], AlertState] = {}
-        self._forgotten = 0
-        """Devices forgotten so far: who comes back counts its alerts anew, and must not reuse their ids."""
         self._open = np.zeros(0, np.bool_)
         """(D,) devices that must be looked at whatever their score: an alert is open, or being held back."""
 
@@ -195,14 +127,14 @@ class Decider:
         if state is None:
             return []
         state.holding = False
-        return [] if state.alert is None else [self._clear(state, state.alert, signal.time, "heard again")]
+        return [] if state.alert is None else [clear(state, state.alert, signal.time, "heard again")]
 
     def _explained(self, device: int, time: float, transient: Transient) -> Alert | None:
         """Clear the anomaly that a transient opened before it was recognised as one."""
         state = self._states.get((device, ANOMALY))
         if state is None or state.alert is None or state.alert.opened < transient.began:
             return None
-        return self._clear(state, state.alert, time, "sensor fault") if state.channel == transient.column else None
+        return clear(state, state.alert, time, "sensor fault") if state.channel == transient.column else None
 
     def _step(self, kind: str, signal: Signal, verdicts: Verdicts) -> tuple[Alert | None, int]:
         """Advance one alert by one reading: (event, 1 if an alert was held back)."""
@@ -211,172 +143,7 @@ class Decider:
             if signal.strength < 1.0:
                 return None, 0
             state = self._states[signal.device, kind] = AlertState()
-        if state.alert is not None:
-            return self._go_on(state, state.alert, kind, signal, verdicts), 0
-        if signal.strength < 1.0:
-            if state.holding:
-                self._hold_on(state, kind, signal, verdicts)
-            return None, 0
-        severity = self._severity(kind, signal.strength)
-        if (
-            self._cooling(state, kind, severity, signal.time)
-            or (kind == ANOMALY and not self._is_worth_it(state, signal, verdicts))
-            or (kind == ANOMALY and not self._take_token(state, signal.time))
-        ):
-            newly = not state.holding
-            if newly:
-                state.channel = self._explain(kind, signal, verdicts)[-1]
-            state.suppressed += newly
-            state.holding, state.quiet = True, 0
-            return None, int(newly)
-        return self._raise(state, kind, severity, signal, verdicts), 0
-
-    def _hold_on(self, state: AlertState, kind: str, signal: Signal, verdicts: Verdicts) -> None:
-        """A condition that is held back: it ends as an open alert would."""
-        if signal.strength >= self.profile.decisions.hysteresis:
-            state.quiet = 0
-        elif self._reports(state, kind, signal, verdicts):
-            state.quiet += 1
-            state.holding = state.quiet < self._clear_after(kind)
-
-    def _raise(self, state: AlertState, kind: str, severity: Severity, signal: Signal, verdicts: Verdicts) -> Alert:
-        device = self.table.name(signal.device)
-        detector, sentence, channels, channel = self._explain(kind, signal, verdicts)
-        state.raised += 1
-        unique = (self.profile.name, device, kind, str(self._forgotten), str(state.raised))
-        identity = hashlib.blake2b("\0".join(unique).encode(), digest_size=8).hexdigest()
-        state.alert = Alert(
-            id=f"{self.epoch}-{identity}",
-            revision=1,
-            gateway=self.gateway,
-            device=device,
-            profile=self.profile.name,
-            kind=kind,
-            state="active",
-            severity=severity,
-            opened=signal.time,
-            time=signal.time,
-            score=signal.strength,
-            reason=sentence,
-            detector=detector,
-            channels=channels,
-            suppressed=state.suppressed,
-            time_quality=int(verdicts.batch.quality[signal.row]),
-        )
-        state.channel, state.quiet, state.suppressed, state.holding = channel, 0, 0, False
-        if state.load is not None:
-            state.load += 1.0
-        return state.alert
-
-    def _go_on(self, state: AlertState, alert: Alert, kind: str, signal: Signal, verdicts: Verdicts) -> Alert | None:
-        """An open alert: quiet, louder, or over."""
-        rules = self.profile.decisions
-        if signal.strength < rules.hysteresis:
-            late = kind not in (CLOCK, SILENT) and _is_late(signal.time, alert.time)
-            if late or kind == SILENT or not self._reports(state, kind, signal, verdicts):
-                return None
-            state.quiet += 1
-            if state.quiet < self._clear_after(kind):
-                return None
-            return self._clear(state, alert, signal.time, "quiet")
-        state.quiet = 0
-        if signal.strength <= alert.score:
-            return None
-        severity = self._severity(kind, signal.strength)
-        if SEVERITIES.index(severity) <= SEVERITIES.index(alert.severity):
-            # not worth an event; told with the next one
-            state.alert = msgspec.structs.replace(alert, score=signal.strength)
-            return None
-        detector, sentence, channels, channel = self._explain(kind, signal, verdicts)
-        state.channel = channel
-        state.alert = msgspec.structs.replace(
-            alert,
-            revision=alert.revision + 1,
-            time=signal.time,
-            severity=severity,
-            score=signal.strength,
-            reason=sentence,
-            detector=detector,
-            channels=channels,
-        )
-        return state.alert
-
-    @staticmethod
-    def _clear(state: AlertState, alert: Alert, time: float, why: str) -> Alert:
-        state.alert, state.quiet = None, 0
-        state.cleared, state.cleared_severity = time, SEVERITIES.index(alert.severity)
-        return cleared(alert, time, why)
-
-    def _explain(
-        self, kind: str, signal: Signal, verdicts: Verdicts
-    ) -> tuple[str, str, tuple[ChannelReason, ...], int]:
-        """(detector, sentence, reasons, column of the main channel)."""
-        if kind != ANOMALY:
-            return "sensor_health", *verdicts.faults.explain(kind, signal.row)
-        detector, reasons = verdicts.reasons(signal.row, self.profile)
-        main = self.profile.channel_names.index(reasons[0].channel) if reasons else -1
-        return detector, reason.anomaly(reasons), reasons, main
-
-    def _reports(self, state: AlertState, kind: str, signal: Signal, verdicts: Verdicts) -> bool:
-        """Whether the reading says anything about the channel concerned: no data, or none to believe, is not quiet."""
-        if state.channel < 0:
-            return True
-        withheld = verdicts.faults.withheld
-        if kind == ANOMALY and withheld is not None and withheld[signal.row, state.channel]:
-            return False
-        return not np.isnan(verdicts.batch.values[signal.row, state.channel])
-
-    def _severity(self, kind: str, strength: float) -> Severity:
-        rules = self.profile.decisions
-        if kind != ANOMALY:
-            return RULES[kind].severity
-        if strength >= rules.critical:
-            return "critical"
-        if strength >= rules.high:
-            return "high"
-        return "medium" if strength >= rules.medium else "low"
-
-    def _clear_after(self, kind: str) -> int:
-        """Readings without the condition that end it."""
-        own = None if kind == ANOMALY else RULES[kind].clear_after
-        return self.profile.decisions.clear_after if own is None else own
-
-    def _cooling(self, state: AlertState, kind: str, severity: Severity, time: float) -> bool:
-        """Within the cooldown or late, unless this is worse than the last one; a clock that was set back ends it."""
-        if state.cleared is None or SEVERITIES.index(severity) > state.cleared_severity:
-            return False
-        cooldown = self.profile.decisions.cooldown if kind == ANOMALY else self.profile.health.cooldown
-        return _is_late(time, state.cleared) or 0.0 <= time - state.cleared < cooldown
-
-    def _is_worth_it(self, state: AlertState, signal: Signal, verdicts: Verdicts) -> bool:
-        """Whether it is rare enough after the alerts that were raised lately: each makes the next dearer for a time.
-
-        What holds the budget of a bad device, and lets pass what is clearly worse than its everyday alerts.
-        """
-        rules = self.profile.decisions
-        if rules.threshold is not None:
-            return True
-        drain = DRAIN * rules.alerts_per_week / WEEK
-        if state.load is None:
-            state.load = 0.0
-        else:
-            state.load = max(0.0, state.load - drain * max(0.0, signal.time - state.load_time))
-        state.load_time = signal.time
-        return verdicts.log_rarity(signal.row) >= math.log(DEARER) * min(state.load, DEAREST)
-
-    def _take_token(self, state: AlertState, time: float) -> bool:
-        """Token bucket: `burst` at once, refilled by `per_day`."""
-        rules: Decisions = self.profile.decisions
-        if state.tokens is None:
-            state.tokens = float(rules.burst)
-        else:
-            refill = max(0.0, time - state.tokens_time) * rules.per_day / DAY
-            state.tokens = min(float(rules.burst), state.tokens + refill)
-        state.tokens_time = time
-        if state.tokens < 1.0:
-            return False
-        state.tokens -= 1.0
-        return True
+        return self._steps.advance(state, kind, signal, verdicts)
 
     def replace_model(self, detector: str) -> Decided:
         """Clear what a detector holds open that is no longer asked.
@@ -390,7 +157,7 @@ class Decider:
             if alert is None or alert.detector != detector:
                 continue
             cooling = state.cleared, state.cleared_severity
-            events.append(self._clear(state, alert, alert.time, "model replaced"))
+            events.append(clear(state, alert, alert.time, "model replaced"))
             state.cleared, state.cleared_severity = cooling
             state.load = None if state.load is None else max(0.0, state.load - 1.0)
             changes.append(self._change(row, kind))
@@ -401,14 +168,14 @@ class Decider:
 
     def forget(self, device: str, row: int, time: float) -> Decided:
         """Clear a device's alerts and drop what is known of them."""
-        self._forgotten += 1
+        self._steps.forgotten += 1
         events, changes = [], []
         for kind in KINDS:
             state = self._states.pop((row, kind), None)
             if state is None:
                 continue
             if state.alert is not None:
-                events.append(self._clear(state, state.alert, time, "forgotten"))
+                events.append(clear(state, state.alert, time, "forgotten"))
             changes.append(StateChange(device, kind, None))
         if row < len(self._open):
             self._open[row] = False
@@ -455,8 +222,3 @@ def _strength(kind: str, row: int, verdicts: Verdicts) -> float:
     if kind == ANOMALY:
         return float(verdicts.anomaly[row])
     return max((1.0 for found in verdicts.faults.found if found.kind == kind and found.rows[row]), default=0.0)
-
-
-def _is_late(time: float, newest: float) -> bool:
-    """Whether a reading is older than the event it comes after, and not by so much that its clock was set back."""
-    return 0.0 < newest - time <= LATE

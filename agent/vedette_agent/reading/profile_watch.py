@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from vedette_agent.reading.alert_state import ANOMALY, StateChange
 from vedette_agent.reading.checkpoint import Checkpoint, CheckpointError
-from vedette_agent.reading.decide import ANOMALY, Decided, Decider, StateChange
+from vedette_agent.reading.decide import Decided, Decider
 from vedette_agent.reading.devices import DeviceTable
 from vedette_agent.reading.health.faults import SILENT
 from vedette_agent.reading.health.sensor_health import NAME as HEALTH

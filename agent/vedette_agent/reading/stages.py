@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vedette_agent.mqtt.message import Message
-    from vedette_agent.reading.decide import Decided, StateChange
+    from vedette_agent.reading.alert_state import StateChange
+    from vedette_agent.reading.decide import Decided
     from vedette_agent.reading.decoding.decoder import Decoded, Decoder
     from vedette_agent.reading.health.listening import Listening
     from vedette_agent.reading.profile_watch import ProfileWatch

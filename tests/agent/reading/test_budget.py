@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from tests.agent.verdicts import Watched, verdicts
-from vedette_agent.reading.decide import DEARER, DEAREST, DRAIN, AlertState
+from vedette_agent.reading.alert_state import AlertState
+from vedette_agent.reading.restraint import DEARER, DEAREST, DRAIN
 from vedette_models.profile import Decisions
 
 T0 = 1.7e9

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from tests.agent.verdicts import NAN, Watched, verdicts
-from vedette_agent.reading.decide import ANOMALY, DAY, LATE, AlertState, StateChange
+from vedette_agent.reading.alert_state import ANOMALY, LATE, AlertState, StateChange
 from vedette_agent.reading.health.faults import IMPOSSIBLE
+from vedette_agent.reading.restraint import DAY
 from vedette_models.messages import Alert
 from vedette_models.profile import Decisions
 

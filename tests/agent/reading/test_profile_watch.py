@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.agent.streams import PROFILE, stream
+from vedette_agent.reading.alert_state import AlertState, StateChange
 from vedette_agent.reading.checkpoint import CheckpointError
-from vedette_agent.reading.decide import AlertState, StateChange
 from vedette_agent.reading.profile_watch import ProfileWatch
 from vedette_models.messages import Alert
 from vedette_models.profile import Channel, Profile
