@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vedette_models.columns import Column, Columns
+from vedette_models.columns import Column, Columnar, Columns
 from vedette_models.detectors.base import StateError
 from vedette_models.exposure import NEVER, WEEK, Watched
 
@@ -116,7 +116,7 @@ def count_episodes(strength: NDArray[np.float64], time: NDArray[np.float64]) -> 
     return counts
 
 
-class Calibration:
+class Calibration(Columnar):
     """Threshold of each of `devices` devices for the scores of one detector, as a multiple of its default.
 
     >>> quiet = Calibration(Prior(per_week=0.5, exponent=1.0), budget=0.5)
@@ -126,22 +126,12 @@ class Calibration:
 
     def __init__(self, prior: Prior, budget: float, devices: int = 0) -> None:
         self.prior, self.budget = prior, budget
-        self._columns = Columns(_LAYOUT, 1, devices)
-        self._bind()
+        self._prior_rates = np.array([prior.rate(strength) for strength in STRENGTHS.tolist()])
+        super().__init__(Columns(_LAYOUT, 1, devices))
 
     def _bind(self) -> None:
-        self._prior_rates = np.array([self.prior.rate(strength) for strength in STRENGTHS.tolist()])
         self._all: NDArray[np.int64] = self._arrays["shared"].sum(axis=0, dtype=np.int64)
         """(G,) episodes of all devices, none beyond its fair share."""
-
-    @property
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        return self._columns.arrays
-
-    @property
-    def devices(self) -> int:
-        """Rows there is room for."""
-        return self._columns.devices
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -223,43 +213,22 @@ class Calibration:
         low, high = self.limits
         return min(max(multiple, low), high)
 
-    def resize(self, devices: int) -> None:
-        """Make room for `devices` rows; nothing is known of new rows.
-
-        Raises:
-            ValueError: fewer rows than now.
-        """
-        self._columns.resize(devices)
-
     def forget(self, rows: NDArray[np.intp]) -> None:
         """Return these devices' rows to knowing nothing; the others no longer know of them either.
 
         Raises:
             ValueError: a row there is no room for; nothing is forgotten then.
         """
-        self._columns.forget(rows)
+        super().forget(rows)
         self._bind()
 
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """Everything counted, as copies."""
-        return self._columns.state()
-
-    def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """Take over what `state` returned, row by row.
-
-        Raises:
-            StateError: arrays missing, of another shape or type, or values that no counting leads to. Nothing is taken
-                over then.
-        """
-        self._columns.check(state)
+    def _check(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         episodes, shared = (np.asarray(state[name], np.int64) for name in ("episodes", "shared"))
         if (shared < 0).any() or (shared > episodes).any():
             raise StateError('saved arrays "episodes" and "shared" do not count episodes by strength')
         multiplier = np.asarray(state["multiplier"], np.float64)
         if not ((multiplier == 0.0) | ((multiplier >= LOWEST) & (multiplier <= HIGHEST))).all():
             raise StateError(f'saved array "multiplier" is not within {LOWEST:.3g} and {HIGHEST:g}')
-        self._columns.restore(state)
-        self._bind()
 
 
 def _estimate(prior: NDArray[np.float64], episodes: NDArray[Any], watched: int) -> NDArray[np.float64]:

@@ -163,6 +163,71 @@ class Columns:
         return array.reshape(self.devices, self.channels, *column.shape)
 
 
+class Columnar:
+    """What keeps all its state in `Columns`: grows, forgets, and is saved and restored with them."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self._bind()
+
+    def _bind(self) -> None:
+        """Point to the arrays as they are now, and work out what follows from them; growing replaces them."""
+
+    def _check(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Say whether `state`, whose shapes and types fit, holds values that readings lead to.
+
+        Raises:
+            StateError: it does not.
+        """
+
+    @property
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return self._columns.arrays
+
+    @property
+    def channels(self) -> int:
+        """Channels of each reading."""
+        return self._columns.channels
+
+    @property
+    def devices(self) -> int:
+        """Rows there is room for."""
+        return self._columns.devices
+
+    def resize(self, devices: int) -> None:
+        """Make room for `devices` rows; new rows know nothing. Copies all state: grow in large steps.
+
+        Raises:
+            ValueError: fewer rows than now.
+        """
+        self._columns.resize(devices)
+        self._bind()
+
+    def forget(self, rows: NDArray[np.intp]) -> None:
+        """Return these devices' rows to knowing nothing.
+
+        Raises:
+            ValueError: a row there is no room for; nothing is forgotten then.
+        """
+        self._columns.forget(rows)
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """Everything learnt, as copies, each (devices, channels, …)."""
+        return self._columns.state()
+
+    def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Take over what `state` returned, row by row; rows beyond the saved ones stay as they are.
+
+        Raises:
+            StateError: arrays missing, of another shape or type, or values that no reading leads to. Nothing is taken
+                over then.
+        """
+        self._columns.check(state)
+        self._check(state)
+        self._columns.restore(state)
+        self._bind()
+
+
 def _empty(column: Column, series: int) -> NDArray[Any]:
     """An array in which nobody knows anything; zeros stay unmapped memory until they are written."""
     shape = (*column.shape, series) if column.series_last else (series, *column.shape)

@@ -7,11 +7,11 @@ is set back takes as much away as going forward again will add.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vedette_models.columns import Column, Columns
+from vedette_models.columns import Column, Columnar, Columns
 from vedette_models.detectors.base import StateError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Rate(NamedTuple):
         return self.alerts / self.device_weeks if self.device_weeks > 0.0 else None
 
 
-class Exposure:
+class Exposure(Columnar):
     """Watched time and raised alerts of `devices` devices.
 
     >>> exposure = Exposure(devices=1)
@@ -67,17 +67,10 @@ class Exposure:
     """
 
     def __init__(self, devices: int = 0) -> None:
-        self._columns = Columns(_LAYOUT, 1, devices)
-        self._total = 0
+        super().__init__(Columns(_LAYOUT, 1, devices))
 
-    @property
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        return self._columns.arrays
-
-    @property
-    def devices(self) -> int:
-        """Rows there is room for."""
-        return self._columns.devices
+    def _bind(self) -> None:
+        self._total = int(self._arrays["watched"].sum())
 
     @property
     def rate(self) -> Rate:
@@ -117,35 +110,15 @@ class Exposure:
         """Count an alert for each device row in `raised`; a device may stand there more than once."""
         np.add.at(self._arrays["raised"], raised, 1)
 
-    def resize(self, devices: int) -> None:
-        """Make room for `devices` rows; new rows were never watched.
-
-        Raises:
-            ValueError: fewer rows than now.
-        """
-        self._columns.resize(devices)
-
     def forget(self, rows: NDArray[np.intp]) -> None:
         """Return these devices' rows to never having been watched.
 
         Raises:
             ValueError: a row there is no room for; nothing is forgotten then.
         """
-        self._columns.forget(rows)
-        self._total = int(self._arrays["watched"].sum())
+        super().forget(rows)
+        self._bind()
 
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """Everything noted, as copies."""
-        return self._columns.state()
-
-    def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """Take over what `state` returned, row by row.
-
-        Raises:
-            StateError: arrays missing, of another shape or type, or a negative count. Nothing is taken over then.
-        """
-        self._columns.check(state)
+    def _check(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         if (np.asarray(state["raised"], np.int64) < 0).any():
             raise StateError('saved array "raised" must not be negative')
-        self._columns.restore(state)
-        self._total = int(self._arrays["watched"].sum())

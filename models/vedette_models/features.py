@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vedette_models.columns import Column, Columns
+from vedette_models.columns import Column, Columnar, Columns
 from vedette_models.detectors.base import StateError
 from vedette_models.rounds import rounds
 from vedette_models.windows import Windows
@@ -25,7 +25,7 @@ _CHUNK = 1024
 """Series worked on at a time, which bounds the memory that is needed."""
 
 
-class WindowFeatures:
+class WindowFeatures(Columnar):
     """Sliding windows of the last `width` readings per channel of each device, and their features.
 
     Computed from the window itself, centred on its newest reading, so that nothing drifts and small changes on a large
@@ -41,24 +41,12 @@ class WindowFeatures:
         if width < 2:
             raise ValueError(f"a window needs at least 2 readings, got {width}")
         layout = {"count": Column(dtype=np.int64), "readings": Windows.column(width)}
-        self._columns = Columns(layout, channels, devices)
         self.width = width
-        self._bind()
+        super().__init__(Columns(layout, channels, devices))
 
     def _bind(self) -> None:
-        """Point to the arrays as they are now."""
-        self._count: NDArray[np.int64] = self._columns.arrays["count"]
-        self._windows = Windows(self._columns.arrays["readings"], self.width)
-
-    @property
-    def channels(self) -> int:
-        """Channels of each reading."""
-        return self._columns.channels
-
-    @property
-    def devices(self) -> int:
-        """Rows there is room for."""
-        return self._columns.devices
+        self._count: NDArray[np.int64] = self._arrays["count"]
+        self._windows = Windows(self._arrays["readings"], self.width)
 
     def names(self, channels: Sequence[str]) -> tuple[str, ...]:
         """What each column of a vector says, for channels of these names.
@@ -100,37 +88,9 @@ class WindowFeatures:
                 vectors[rows] = _features(window).reshape(len(rows), self.channels, -1)
         return vectors.reshape(len(vectors), self.channels * len(FEATURES))
 
-    def resize(self, devices: int) -> None:
-        """Make room for `devices` rows; new rows know nothing.
-
-        Raises:
-            ValueError: fewer rows than now.
-        """
-        self._columns.resize(devices)
-        self._bind()
-
-    def forget(self, rows: NDArray[np.intp]) -> None:
-        """Return these devices' rows to knowing nothing.
-
-        Raises:
-            ValueError: a row there is no room for; nothing is forgotten then.
-        """
-        self._columns.forget(rows)
-
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """Everything learnt, as copies, each (devices, channels, …)."""
-        return self._columns.state()
-
-    def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """Take over what `state` returned, row by row; rows beyond the saved ones stay as they are.
-
-        Raises:
-            StateError: arrays missing, of another shape or type, or a negative count. Nothing is taken over then.
-        """
-        self._columns.check(state)
+    def _check(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         if (np.asarray(state["count"], np.int64) < 0).any():
             raise StateError('saved array "count" must not be negative')
-        self._columns.restore(state)
 
 
 def _features(window: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vedette_models.calibration import Prior
-from vedette_models.columns import Column, Columns
+from vedette_models.columns import Column, Columnar, Columns
 from vedette_models.detectors import forecast_filter as filtered
 from vedette_models.detectors import forecast_views as views
 from vedette_models.detectors.base import StateError
@@ -72,7 +72,7 @@ class Forecasts(NamedTuple):
     """(T, C)"""
 
 
-class Forecast:
+class Forecast(Columnar):
     """Scores and forecasts channels with what training has learnt; about 300 bytes of state per device and channel.
 
     A channel whose unit is 0 could not be learnt, and is not judged.
@@ -91,7 +91,7 @@ class Forecast:
         unit = np.where(self.judged, dynamics.unit, 1.0)
         self._dynamics = dynamics._replace(unit=unit)
         self._season = Season(tables, unit)
-        self._columns = Columns(_LAYOUT, len(unit), devices)
+        super().__init__(Columns(_LAYOUT, len(unit), devices))
 
     @classmethod
     def build(cls, channels: int, learnt: Learnt) -> Forecast:
@@ -141,51 +141,13 @@ class Forecast:
         arrays: dict[str, NDArray[Any]] = {**self._tables._asdict(), **self._learnt_dynamics._asdict()}
         return Learnt(0, (), {"interval": self.interval}, {**arrays, "limits": self.limits})
 
-    @property
-    def channels(self) -> int:
-        """Channels of each reading."""
-        return self._columns.channels
-
-    @property
-    def devices(self) -> int:
-        """Rows there is room for."""
-        return self._columns.devices
-
-    def resize(self, devices: int) -> None:
-        """Make room for `devices` rows; new rows know nothing.
-
-        Raises:
-            ValueError: fewer rows than now.
-        """
-        self._columns.resize(devices)
-
-    def forget(self, rows: NDArray[np.intp]) -> None:
-        """Return these devices' rows to knowing nothing.
-
-        Raises:
-            ValueError: a row there is no room for; nothing is forgotten then.
-        """
-        self._columns.forget(rows)
-
-    def state(self) -> dict[str, NDArray[np.generic]]:
-        """Everything the devices have taught, as copies; another version of the same profile goes on with it."""
-        return self._columns.state()
-
-    def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
-        """Take over what `state` returned, row by row; rows beyond the saved ones stay as they are.
-
-        Raises:
-            StateError: arrays missing, of another shape or type, or values that no reading leads to. Nothing is taken
-                over then.
-        """
-        self._columns.check(state)
+    def _check(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         count, saved = np.asarray(state["readings"], np.int64), np.asarray(state["series"], np.float64)
         if (count < 0).any() or not np.isfinite(saved).all():
             raise StateError("saved arrays count fewer than no readings, or hold what is no number")
         variances = saved[..., [*filtered.VARIANCES, _VARIANCE]]
         if (variances < 0.0).any() or (saved[..., _VARIANCE][count > 0] < 0.99 * _SCALE[0] ** 2).any():
             raise StateError('saved array "series" holds a variance that no reading leads to')
-        self._columns.restore(state)
 
     def score(self, batch: ReadingBatch) -> ForecastScores:
         """Score each reading against what was expected, then learn it. NaN marks a channel that was not reported.
@@ -222,7 +184,7 @@ class Forecast:
         found: ForecastScores,
     ) -> None:
         """Score one reading of each of R different series and learn it."""
-        table, counts = self._columns.arrays["series"], self._columns.arrays["readings"]
+        table, counts = self._arrays["series"], self._arrays["readings"]
         count = counts[series]
         channel = series % self.channels if self.channels > 1 else np.zeros(len(series), np.intp)
         dynamics = self._dynamics.of(channel)
@@ -263,8 +225,8 @@ class Forecast:
         filtered.begin(state, self._dynamics.of(channel), x, season, spread * spread)
         state[_LAST], state[_VARIANCE] = time, 1.0
         state[views.USUAL : views.USUAL + len(views.HOURS)] = x
-        self._columns.arrays["series"][:, series] = state
-        self._columns.arrays["readings"][series] = 1
+        self._arrays["series"][:, series] = state
+        self._arrays["readings"][series] = 1
 
     @staticmethod
     def _pass_time(state: NDArray[np.float64], time: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -342,7 +304,7 @@ class Forecast:
 
     def _of_device(self, row: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         series = slice(row * self.channels, (row + 1) * self.channels)
-        return self._columns.arrays["readings"][series], self._columns.arrays["series"][:, series]
+        return self._arrays["readings"][series], self._arrays["series"][:, series]
 
 
 def _column(name: str, arrays: Mapping[str, NDArray[Any]], channels: int) -> NDArray[np.float64]:

@@ -23,15 +23,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from vedette_models.calibration import Prior
-from vedette_models.columns import Columns
-from vedette_models.detectors import rangebreak_ranges, rangebreak_views
+from vedette_models.columns import Columnar, Columns
+from vedette_models.detectors import rangebreak_gaps, rangebreak_ranges, rangebreak_views
 from vedette_models.detectors.base import Finding, StateError
+from vedette_models.detectors.rangebreak_gaps import Pace
 from vedette_models.detectors.rangebreak_ranges import AGE, RECORDS, Breaks, Ranges, Records
 from vedette_models.detectors.rangebreak_views import (
     CHUNK,
     PAIR,
     PLAINNESS,
     VIEWS,
+    WEEK,
     WEEK_HOURS,
     Views,
     describe,
@@ -46,10 +48,10 @@ if TYPE_CHECKING:
 
     from vedette_models.readings import ReadingBatch
 
-_LAYOUT = {**rangebreak_views.LAYOUT, **rangebreak_ranges.LAYOUT}
+_LAYOUT = {**rangebreak_views.LAYOUT, **rangebreak_ranges.LAYOUT, **rangebreak_gaps.LAYOUT}
 
 
-class RangeBreak:
+class RangeBreak(Columnar):
     """Scores `channels` channels of `devices` devices; about 6.5 KiB of state per device and channel.
 
     >>> from vedette_models.readings import ReadingBatch
@@ -75,41 +77,13 @@ class RangeBreak:
     # device-week for a budget of 0.5; without it 0.2 to 0.8, with their number itself at most 0.2.
 
     def __init__(self, channels: int, devices: int = 0) -> None:
-        self._columns = Columns(_LAYOUT, channels, devices)
+        super().__init__(Columns(_LAYOUT, channels, devices))
         self.prior = Prior(type(self).prior.per_week * math.sqrt(channels), type(self).prior.exponent)
-        self._bind()
 
     def _bind(self) -> None:
-        """Point the parts to the arrays as they are now."""
-        arrays = self._columns.arrays
+        arrays = self._arrays
         self._views, self._ranges, self._records = Views(arrays), Ranges(arrays), Records(arrays)
-
-    @property
-    def channels(self) -> int:
-        """Channels of each reading."""
-        return self._columns.channels
-
-    @property
-    def devices(self) -> int:
-        """Rows there is room for."""
-        return self._columns.devices
-
-    def resize(self, devices: int) -> None:
-        """Make room for `devices` rows; new rows know nothing. Copies all state: grow in large steps.
-
-        Raises:
-            ValueError: fewer rows than now.
-        """
-        self._columns.resize(devices)
-        self._bind()
-
-    def forget(self, rows: NDArray[np.intp]) -> None:
-        """Return these devices' rows to knowing nothing.
-
-        Raises:
-            ValueError: a row there is no room for; nothing is forgotten then.
-        """
-        self._columns.forget(rows)
+        self._pace = Pace(arrays)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Everything learnt, as copies, each (devices, channels, …)."""
@@ -130,7 +104,9 @@ class RangeBreak:
         if "visit" not in state and "week_mean" in state:  # saved by an earlier release
             shape = (*state["week_mean"].shape[:2], 4)
             state["visit"] = np.broadcast_to(np.array(_LAYOUT["visit"].fill), shape)
-        self._columns.check(state)
+        super().restore(state)
+
+    def _check(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         age = np.asarray(state["summary"], np.float64)[..., AGE]
         if not ((age >= 0) & (age < 2**53) & (age % 1 == 0)).all():
             raise StateError('saved array "summary" does not count readings where it should')
@@ -139,8 +115,6 @@ class RangeBreak:
         hour = np.asarray(state["visit"], np.float64)[..., 0]
         if not ((hour >= -1.0) & (hour < WEEK_HOURS) & (hour % 1 == 0)).all():
             raise StateError('saved array "visit" names an hour that no week has')
-        self._columns.restore(state)
-        self._bind()  # what is derived from the arrays follows them
 
     def score(self, batch: ReadingBatch) -> RangeBreakScores:
         """Score each reading against what came before it, then learn it. NaN marks a channel that was not reported.
@@ -156,7 +130,7 @@ class RangeBreak:
         flat_scores, flat_values = by_channel.reshape(-1), values.reshape(-1)
         across = np.arange(self.channels)
         series = (batch.device[:, None] * self.channels + across).reshape(-1)
-        hour = hour_of_week(batch.time).repeat(self.channels)
+        hour, time = hour_of_week(batch.time).repeat(self.channels), batch.time.repeat(self.channels)
         if complete:
             parts = [(part[:, None] * self.channels + across).reshape(-1) for part in rounds(batch.device)]
         else:
@@ -169,19 +143,30 @@ class RangeBreak:
                 if len(cells) == 1:
                     cells = cells.repeat(2)  # the views want two columns: copies of one series are worked on as one
                 x = flat_values[cells]
-                records = self._round(series[cells], x, hour[cells])
+                records = self._round(series[cells], x, hour[cells], time[cells])
                 if records is not None:
                     flat_scores[cells[records.row]] = records.size
                     found.append(_Found(cells, x, records))
         return RangeBreakScores(by_channel, found)
 
-    def _round(self, series: NDArray[np.intp], x: NDArray[np.float64], hour: NDArray[np.intp]) -> _Records | None:
+    def _round(
+        self, series: NDArray[np.intp], x: NDArray[np.float64], hour: NDArray[np.intp], time: NDArray[np.float64]
+    ) -> _Records | None:
         """Score one reading of each of R different series and learn it; return the scores above 0, if any."""
         summaries = self._ranges.open(series, x)
         views = np.empty((2, VIEWS, len(x)))  # values, values a lag ago
         views[1] = summaries.previous
         complete = self._views.look(series, summaries.age, x, hour, summaries.deviation, views)
-        breaks = self._ranges.learn(summaries, views, complete)
+        unfamiliar = self._views.unfamiliar(series)
+        gap = self._pace.note(series, summaries.age, time)
+        allowed = None
+        if gap is not None:
+            gap.mute(views)
+            allowed, complete = gap.allowance(summaries.steps), False
+        if unfamiliar.any():
+            allowed = np.zeros((VIEWS, len(x))) if allowed is None else allowed
+            allowed[WEEK, unfamiliar] = np.inf
+        breaks = self._ranges.learn(summaries, views, allowed, complete)
         if breaks is None:
             return None
         largest = np.zeros(len(x))
