@@ -10,14 +10,13 @@ was found, and fails when it was less than promised below.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from examples.injected import DAY, HOUR, WEEK, Account, Injected, account, promised_at_most, show
+from examples.injected import DAY, HOUR, WEEK, Account, Injected, account, promised_at_most, seed_parser, show
 from examples.watching import Recording, between, watch
 from vedette_agent.reading.profile_watch import ProfileWatch
 from vedette_hub.config import LearningSection
@@ -120,9 +119,7 @@ def run(seed: int) -> Account:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; 0 when the promises hold."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seed", type=int, default=1, help="other figures, other events")
-    result = run(parser.parse_args(arguments).seed)
+    result = run(seed_parser(__doc__, "other figures, other events").parse_args(arguments).seed)
     print(show("A shop's figures", result, PROFILE.decisions.alerts_per_week))
     return promised_at_most(MOST_MISSED, MOST_FALSE, result)
 

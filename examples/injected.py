@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import textwrap
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -155,3 +156,10 @@ def promised_at_most(missed: int, false: float, result: Account) -> int:
     """The promise to miss no more of what was put there, and to be wrong no more often a device-week."""
     kept = len(result.outcomes) - result.found <= missed and result.rate <= false
     return promised(f"at most {missed} missed, at most {false:g} false a device-week", kept=kept)
+
+
+def seed_parser(about: str | None, other: str) -> argparse.ArgumentParser:
+    """The command line of an example with this docstring: a seed, which gives something `other`."""
+    parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1, help=other)
+    return parser

@@ -11,7 +11,6 @@ the alert rate that was asked for beside the one there was, and fails when it wa
 
 from __future__ import annotations
 
-import argparse
 import csv
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from examples.injected import ANOMALY, Account, account, promised, show
+from examples.injected import ANOMALY, Account, account, promised, seed_parser, show
 from examples.iot_plant import Fleet, Plant
 from vedette_agent.config import load
 from vedette_agent.replay import Replay, open_input
@@ -132,8 +131,7 @@ def _rates(summary: dict[str, object]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; 0 when the promises hold."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seed", type=int, default=1, help="another plant, other failures")
+    parser = seed_parser(__doc__, "another plant, other failures")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave agent.toml and the readings there")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as temporary:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.agent.alerts import alert
 from vedette_models.messages import (
     MAX_BYTES,
     SEVERITIES,
@@ -28,19 +29,9 @@ bounded = settings(deadline=None, derandomize=True)
 text = st.text(st.characters(blacklist_categories=["Cs"]), max_size=30)
 number = st.floats(allow_nan=False, allow_infinity=False)
 
-ALERT = Alert(
+ALERT = alert(
     id="g1/a1/alerts/7",
-    revision=1,
-    gateway="g1",
     device="pump 3",
-    profile="pump",
-    kind="anomaly",
-    state="active",
-    severity="high",
-    opened=1.7e9,
-    time=1.7e9,
-    score=2.5,
-    reason="vibration 4.1 mm/s, usually 1.2–2.0",
     channels=(ChannelReason("vibration", 4.1, 1.2, 2.0, 0.71, unit="mm/s"),),
 )
 MESSAGES = [

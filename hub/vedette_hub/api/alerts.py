@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from apiflask import APIBlueprint, abort
@@ -16,6 +17,16 @@ from vedette_hub.store.alerts import Action, ActionName
 from vedette_hub.store.database import reading
 
 blueprint = APIBlueprint("alerts", __name__, url_prefix="/api/v1/alerts", tag="Alerts")
+
+
+def _action(shape: type[CommentIn]) -> Callable[[Callable[..., dict[str, Any]]], Any]:
+    """What all actions answer; they take a body of this shape."""
+
+    def decorate(view: Callable[..., dict[str, Any]]) -> Any:
+        described = blueprint.doc(responses=[400, 404, 413])(view)
+        return blueprint.auth_required(bearer)(blueprint.input(shape)(blueprint.output(AlertOut)(described)))
+
+    return decorate
 
 
 @blueprint.get("")
@@ -53,30 +64,21 @@ def show_alert(gateway: str, alert: str) -> dict[str, Any]:
 
 
 @blueprint.post("/<name:gateway>/<name:alert>/acknowledge")
-@blueprint.auth_required(bearer)
-@blueprint.input(CommentIn)
-@blueprint.output(AlertOut)
-@blueprint.doc(responses=[400, 404, 413])
+@_action(CommentIn)
 def acknowledge(gateway: str, alert: str, json_data: CommentIn) -> dict[str, Any]:
     """Say that somebody has seen it; the first one at this severity stays on record."""
     return _act(gateway, alert, "acknowledge", json_data.comment)
 
 
 @blueprint.post("/<name:gateway>/<name:alert>/resolve")
-@blueprint.auth_required(bearer)
-@blueprint.input(CommentIn)
-@blueprint.output(AlertOut)
-@blueprint.doc(responses=[400, 404, 413])
+@_action(CommentIn)
 def resolve(gateway: str, alert: str, json_data: CommentIn) -> dict[str, Any]:
     """End it at the hub, and acknowledge it; news from the gateway opens it again."""
     return _act(gateway, alert, "resolve", json_data.comment)
 
 
 @blueprint.post("/<name:gateway>/<name:alert>/label")
-@blueprint.auth_required(bearer)
-@blueprint.input(LabelIn)
-@blueprint.output(AlertOut)
-@blueprint.doc(responses=[400, 404, 413])
+@_action(LabelIn)
 def label(gateway: str, alert: str, json_data: LabelIn) -> dict[str, Any]:
     """Say what it turned out to be; the newest label counts."""
     return _act(gateway, alert, "label", json_data.comment, json_data.label)

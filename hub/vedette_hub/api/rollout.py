@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,48 +12,36 @@ from vedette_hub import state
 from vedette_hub.api.context import bearer, context, who
 from vedette_hub.api.rollout_shapes import GroupIn, GroupOut, OrderedOut, TargetsIn, ordered_answer
 from vedette_hub.fleet import groups, orders
-from vedette_hub.fleet.orders import OrderError, UnknownModelError, UnknownTargetError
+from vedette_hub.fleet.orders import Ordered, OrderError, UnknownModelError, UnknownTargetError
 
 blueprint = APIBlueprint("rollout", __name__, url_prefix="/api/v1", tag="Models")
 
 
+def _order(view: Callable[..., dict[str, Any]]) -> Any:
+    """What all orders take and answer."""
+    described = blueprint.doc(responses=[400, 404, 409, 413, 422, 503])(view)
+    return blueprint.auth_required(bearer)(blueprint.input(TargetsIn)(blueprint.output(OrderedOut)(described)))
+
+
 @blueprint.post("/models/<name:profile>/<int(min=1, max=2147483647):version>/push")
-@blueprint.auth_required(bearer)
-@blueprint.input(TargetsIn)
-@blueprint.output(OrderedOut)
-@blueprint.doc(responses=[400, 404, 409, 413, 422, 503])
+@_order
 def push(profile: str, version: int, json_data: TargetsIn) -> dict[str, Any]:
     """Order that gateways run this version; a signed manifest for each of them is published at once."""
-    here = context()
-    with _answered():
-        key = state.signing_key(here.state_dir)
-        return ordered_answer(orders.push(here.engine, key, profile, version, json_data.chosen(), who(), here.now()))
+    return _ordered(orders.push, json_data, profile, version)
 
 
 @blueprint.post("/models/<name:profile>/rollback")
-@blueprint.auth_required(bearer)
-@blueprint.input(TargetsIn)
-@blueprint.output(OrderedOut)
-@blueprint.doc(responses=[400, 404, 409, 413, 422, 503])
+@_order
 def roll_back(profile: str, json_data: TargetsIn) -> dict[str, Any]:
     """Order that gateways run what was ordered before."""
-    here = context()
-    with _answered():
-        key = state.signing_key(here.state_dir)
-        return ordered_answer(orders.roll_back(here.engine, key, profile, json_data.chosen(), who(), here.now()))
+    return _ordered(orders.roll_back, json_data, profile)
 
 
 @blueprint.post("/models/<name:profile>/unload")
-@blueprint.auth_required(bearer)
-@blueprint.input(TargetsIn)
-@blueprint.output(OrderedOut)
-@blueprint.doc(responses=[400, 404, 409, 413, 422, 503])
+@_order
 def unload(profile: str, json_data: TargetsIn) -> dict[str, Any]:
     """Order that gateways run no model of this profile; a roll back brings it back."""
-    here = context()
-    with _answered():
-        key = state.signing_key(here.state_dir)
-        return ordered_answer(orders.unload(here.engine, key, profile, json_data.chosen(), who(), here.now()))
+    return _ordered(orders.unload, json_data, profile)
 
 
 @blueprint.put("/gateways/<name:gateway>/group")
@@ -70,6 +58,14 @@ def set_group(gateway: str, json_data: GroupIn) -> dict[str, Any]:
     except OrderError as error:
         abort(422, "The request is not as it should be.", detail={"json": {"group": [str(error)]}})
     return {"gateway": gateway, "group": json_data.group}
+
+
+def _ordered(order: Callable[..., Ordered], targets: TargetsIn, *what: str | int) -> dict[str, Any]:
+    """Give an order, of which `what` says more than for whom it is."""
+    here = context()
+    with _answered():
+        key = state.signing_key(here.state_dir)
+        return ordered_answer(order(here.engine, key, *what, targets.chosen(), who(), here.now()))
 
 
 @contextmanager

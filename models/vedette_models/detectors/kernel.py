@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vedette_models.detectors.learnt import matrix, vector
-from vedette_models.detectors.scaler import FURTHEST
+from vedette_models.detectors.learnt import vector
+from vedette_models.detectors.points import Points
 from vedette_models.rejection import ArtifactRejected, Rejection
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     from vedette_models.detectors.scaler import Scaler
 
-MAX_CENTRES = 4_096
-MAX_CELLS = 1 << 19
-"""Centres x features: bounds the memory to a few MiB."""
 MAX_SUM = 1e9
 """Of all coefficients, whatever their sign: beyond, too few digits would be left."""
 _CHUNK_CELLS = 1 << 16
@@ -50,26 +47,22 @@ class Kernel:
         gamma: float,
         limit: float,
     ) -> None:
-        features = len(scaler.centre)
-        most = min(MAX_CENTRES, MAX_CELLS // features)
-        self.centres = matrix("centres", centres, features, most, FURTHEST)
+        self._points = Points("centres", centres, scaler)
+        self.centres = self._points.rows
         self.coefficients = vector("coefficients", coefficients, "f", len(centres)).astype(np.float64)
         if not 1e-9 <= gamma <= 1e9 or not abs(limit) <= MAX_SUM:
             raise ArtifactRejected(Rejection.WRONG_FIELD, f"gamma {gamma:g} and limit {limit:g}: no such kernel")
         if not float(np.abs(self.coefficients).max()) * len(centres) <= MAX_SUM:
             raise ArtifactRejected(Rejection.BROKEN_STRUCTURE, "coefficients too large to be added up")
         self.scaler, self.gamma, self.limit = scaler, float(gamma), float(limit)
-        # Of features that weigh nothing all distances are 0: they need not be looked at.
-        self._used = np.flatnonzero(scaler.weight)
-        points = np.ascontiguousarray(self.centres[:, self._used], np.float64)
-        self._transposed = np.ascontiguousarray(2.0 * self.gamma * points.T)
-        self._squares = -self.gamma * np.add.reduce(points * points, axis=1)
-        self._chunk = _ROWS * max(1, _CHUNK_CELLS // (_ROWS * len(points)))
+        self._transposed = 2.0 * self.gamma * self._points.transposed
+        self._squares = -self.gamma * self._points.squares
+        self._chunk = _ROWS * max(1, _CHUNK_CELLS // (_ROWS * len(centres)))
 
     @property
     def width(self) -> int:
         """Features of a vector."""
-        return len(self.scaler.centre)
+        return self._points.width
 
     def decision_function(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N, width) vectors -> (N,) as scikit-learn's: below 0 is an outlier, and lower is more so.
@@ -77,10 +70,9 @@ class Kernel:
         Raises:
             ValueError: vectors of another width.
         """
-        if vectors.ndim != 2 or vectors.shape[1] != self.width:
-            raise ValueError(f"vectors need {self.width} features, got {vectors.shape}")
-        scaled = np.zeros((-(-len(vectors) // _ROWS) * _ROWS, len(self._used)))
-        scaled[: len(vectors)] = self.scaler(vectors).take(self._used, axis=1)
+        found = self._points.scaled(vectors)
+        scaled = np.zeros((-(-len(found) // _ROWS) * _ROWS, found.shape[1]))
+        scaled[: len(found)] = found
         result = np.empty(len(scaled))
         for first in range(0, len(scaled), self._chunk):
             rows = slice(first, first + self._chunk)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vedette_models.detectors.learnt import matrix, vector
+from vedette_models.detectors.learnt import vector
+from vedette_models.detectors.points import Points
 from vedette_models.detectors.scaler import FURTHEST
 from vedette_models.rejection import ArtifactRejected, Rejection
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
     from vedette_models.detectors.scaler import Scaler
 
-MAX_PROTOTYPES = 4_096
-MAX_CELLS = 1 << 19
-"""Prototypes x features: bounds the memory to a few MiB."""
 MAX_NEIGHBOURS = 256
 MAX_DENSITY = 1e10
 """scikit-learn's own limit, for vectors without any distance between them."""
@@ -55,30 +53,25 @@ class Neighbours:
         k: int,
         offset: float,
     ) -> None:
-        features = len(scaler.centre)
-        most = min(MAX_PROTOTYPES, MAX_CELLS // features)
-        self.prototypes = matrix("prototypes", prototypes, features, most, FURTHEST)
+        self._points = Points("prototypes", prototypes, scaler)
+        self.prototypes = self._points.rows
         self.reach = vector("reach", reach, "f", len(prototypes)).astype(np.float64)
         self.density = vector("density", density, "f", len(prototypes)).astype(np.float64)
         if not 1 <= k <= min(MAX_NEIGHBOURS, len(prototypes)) or not -1e6 <= offset <= 0.0:
             raise ArtifactRejected(
                 Rejection.WRONG_FIELD, f"{k} neighbours among {len(prototypes)} prototypes with offset {offset:g}"
             )
-        if float(self.reach.min()) < 0.0 or float(self.reach.max()) > 2.0 * FURTHEST * features:
+        if float(self.reach.min()) < 0.0 or float(self.reach.max()) > 2.0 * FURTHEST * self.width:
             raise ArtifactRejected(Rejection.BROKEN_STRUCTURE, "a neighbour at a distance that there is not")
         if not 0.0 < float(self.density.min()) <= float(self.density.max()) <= MAX_DENSITY:
             raise ArtifactRejected(Rejection.BROKEN_STRUCTURE, "a density that is none")
         self.scaler, self.k, self.offset = scaler, k, float(offset)
-        # Of features that weigh nothing all distances are 0: they need not be looked at.
-        self._used = np.flatnonzero(scaler.weight)
-        self._points = np.ascontiguousarray(self.prototypes[:, self._used], np.float64)
-        self._transposed = np.ascontiguousarray(-2.0 * self._points.T)
-        self._squares = np.add.reduce(self._points * self._points, axis=1)
+        self._transposed = -2.0 * self._points.transposed
 
     @property
     def width(self) -> int:
         """Features of a vector."""
-        return len(self.scaler.centre)
+        return self._points.width
 
     def decision_function(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N, width) vectors -> (N,) as scikit-learn's: below 0 is an outlier, and lower is more so.
@@ -86,11 +79,9 @@ class Neighbours:
         Raises:
             ValueError: vectors of another width.
         """
-        if vectors.ndim != 2 or vectors.shape[1] != self.width:
-            raise ValueError(f"vectors need {self.width} features, got {vectors.shape}")
-        scaled = self.scaler(vectors).take(self._used, axis=1)
-        candidates = min(len(self._points), self.k + _SPARE)
-        chunk = max(1, min(_CHUNK, _CHUNK_CELLS // (candidates * len(self._used))))
+        scaled = self._points.scaled(vectors)
+        candidates = min(len(self.prototypes), self.k + _SPARE)
+        chunk = max(1, min(_CHUNK, _CHUNK_CELLS // (candidates * scaled.shape[1])))
         factor = np.empty(len(vectors))
         for first in range(0, len(vectors), chunk):
             factor[first : first + chunk] = self._factors(scaled[first : first + chunk], candidates)
@@ -98,10 +89,10 @@ class Neighbours:
 
     def _factors(self, scaled: NDArray[np.float64], candidates: int) -> NDArray[np.float64]:
         rough = scaled @ self._transposed
-        rough += self._squares
+        rough += self._points.squares
         near = np.argpartition(rough, candidates - 1, axis=1)[:, :candidates]
         near.sort(axis=1)
-        difference = self._points[near]
+        difference = self._points.used[near]
         difference -= scaled[:, None, :]
         difference *= difference
         distance = np.sqrt(np.add.reduce(difference, axis=2))
