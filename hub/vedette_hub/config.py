@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -302,11 +303,23 @@ def _missing_files(tree: dict[str, Any], sources: dict[tuple[str, ...], str]) ->
     for section, key in _MUST_EXIST:
         table = tree.get(section)
         name = table.get(key) if isinstance(table, dict) else None
-        if isinstance(name, str) and name and not Path(name).is_file():
-            problems.append(f"{sources.get((section, key), 'configuration')} {section}.{key}: there is no file {name}")
+        if isinstance(name, str) and name and (problem := _no_file(Path(name))):
+            problems.append(f"{sources.get((section, key), 'configuration')} {section}.{key}: {problem}")
     broker = tree.get("broker")
     if isinstance(broker, dict) and bool(broker.get("cert_file")) != bool(broker.get("key_file")):
         given, missing = ("cert_file", "key_file") if broker.get("cert_file") else ("key_file", "cert_file")
         where = sources.get(("broker", given), "configuration")
         problems.append(f"{where} broker.{given}: needs {missing} as well")
     return problems
+
+
+def _no_file(path: Path) -> str:
+    """What is wrong with a file that must be there; empty where nothing is."""
+    try:
+        return "" if stat.S_ISREG(path.stat().st_mode) else f"{path} is no file"
+    except (FileNotFoundError, NotADirectoryError):
+        return f"there is no file {path}"
+    except OSError as error:
+        return f"{path} cannot be looked at: {error.strerror}; the hub's user must be able to enter its folder"
+    except ValueError as error:
+        return f"{str(path)!r}: {error}"

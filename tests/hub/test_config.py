@@ -57,6 +57,15 @@ def test_all_mistakes_are_said_at_once_with_their_lines(tmp_path: Path) -> None:
         assert any(problem.startswith(f"{path}:{line} {text}") for problem in found), (line, found)
 
 
+def test_a_file_that_cannot_be_looked_at_is_said_and_no_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "hub.toml"
+    for name, said in (("x" * 300, "cannot be looked at: File name too long"), (".", "is no file")):
+        path.write_text(f'[broker]\nurl = "mqtt://127.0.0.1"\npassword_file = "{name}"\n')
+        (found,) = problems(path, {})
+        assert found.startswith(f"{path}:3 broker.password_file: {tmp_path}")
+        assert said in found
+
+
 def test_the_environment_wins_and_meets_the_same_validation(tmp_path: Path) -> None:
     path = tmp_path / "hub.toml"
     path.write_text("[web]\nport = 1\n")

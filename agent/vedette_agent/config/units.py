@@ -58,7 +58,19 @@ def seconds(value: object) -> float:
             return float(found[1].replace("_", "")) * unit
     if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
         return float(value)
+    _check_sign(value)
     raise ValueError(f'must be a number of seconds or text such as "30s", "15m", "6h", "7d", got {describe(value)}')
+
+
+def _check_sign(value: object) -> None:
+    """Say of what is a time but for its sign that this is what is wrong with it.
+
+    Raises:
+        ValueError: it is negative.
+    """
+    text = value.strip() if isinstance(value, str) else str(value) if isinstance(value, (int, float)) else ""
+    if text.startswith("-") and _QUANTITY.fullmatch(text[1:]):
+        raise ValueError(f"must not be negative, got {describe(value)}")
 
 
 def seconds_or_none(value: object) -> float | None:
@@ -72,6 +84,7 @@ def seconds_or_none(value: object) -> float | None:
     try:
         return seconds(value)
     except ValueError:
+        _check_sign(value)
         raise ValueError(
             f'must be a number of seconds, text such as "12h" or "7d", or "none", got {describe(value)}'
         ) from None

@@ -21,7 +21,7 @@ from vedette_hub.api.learning_shapes import (
 from vedette_hub.learning import jobs, registry
 from vedette_hub.learning.errors import JobError
 from vedette_hub.learning.jobs import Synthetic, TrainRequest
-from vedette_hub.learning.registry import ModelVersion
+from vedette_hub.learning.registry import ListedVersion
 from vedette_hub.learning.training.algorithms import ALGORITHMS
 from vedette_hub.store.database import reading, writing
 from vedette_hub.store.plots import list_plots, read_plot
@@ -65,7 +65,7 @@ def show_model(profile: str, version: int) -> dict[str, Any]:
             abort(404, f"Profile {profile!r} has no version {version}; GET /api/v1/models lists those there are.")
         drawn = list_plots(connection, profile, version)
     return {
-        **model_answer(found),
+        **model_answer(found.listed),
         "lineage": found.lineage,
         "report": found.report,
         "plots": [
@@ -120,7 +120,7 @@ def list_samples() -> dict[str, Any]:
     return {"samples": [total.__dict__ for total in found]}
 
 
-def model_answer(version: ModelVersion) -> dict[str, Any]:
+def model_answer(version: ListedVersion) -> dict[str, Any]:
     """Fields of `ModelOut`."""
     return {
         "profile": version.profile,
@@ -132,8 +132,8 @@ def model_answer(version: ModelVersion) -> dict[str, Any]:
         "bytes": version.bytes,
         "created": version.created,
         "created_at": rfc3339(version.created),
-        "origin": version.lineage.get("origin", ""),
-        "samples": version.report.get("trained"),
+        "origin": version.origin,
+        "samples": version.trained,
         "drift": version.drift,
     }
 

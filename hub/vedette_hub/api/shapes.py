@@ -64,7 +64,7 @@ class GatewayPage(Page):
 
 
 class AlertQuery(Page):
-    """Which alerts; `severity`, `state` and `label` take several values with commas between."""
+    """Which alerts; `kind`, `severity`, `state` and `label` take several values with commas between."""
 
     before: int | None = Field(None, ge=1, le=2**53, description="Continue: the `next` of the page before.")
     offset: Annotated[int, Field(ge=0, le=10_000)] = 0
@@ -92,7 +92,7 @@ class AlertQuery(Page):
             gateway=names(self.gateway),
             device=names(self.device),
             profile=names(self.profile),
-            kind=names(self.kind),
+            kind=words(self.kind),
             severity=words(self.severity),
             state=words(self.state),
             acknowledged=None if self.acknowledged is None else self.acknowledged == "true",

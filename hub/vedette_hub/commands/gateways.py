@@ -13,6 +13,7 @@ import click
 
 from vedette_hub.command_line import config_option, load_config, reported
 from vedette_hub.errors import HubError
+from vedette_models import topics
 
 if TYPE_CHECKING:
     from vedette_hub.fleet.enrolment import Enrolment
@@ -38,7 +39,8 @@ def enroll(gateway: str, out: Path | None, *, as_json: bool, path: Path | None) 
     engine = hub.open_database(config)
     if enrolment.prepare_signing_key(config.state_dir, engine) is None:
         raise HubError("a gateway enrolled now could follow no order: see above")
-    made = enrolment.enroll(engine, state.signing_key(config.state_dir), gateway, time.time())
+    own = topics.encode(config.broker.username or enrolment.HUB_USER)
+    made = enrolment.enroll(engine, state.signing_key(config.state_dir), gateway, time.time(), own)
     if out is not None:
         _write(out, PASSWORD_FILE, made.password + "\n")
         _write(out, KEY_RING_FILE, made.key_ring)

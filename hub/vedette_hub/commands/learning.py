@@ -77,11 +77,12 @@ def list_models(*, profile: str | None, as_json: bool, path: Path | None) -> Non
     with reading(hub.open_database(load_config(path))) as connection:
         found = registry.list_versions(connection, profile, limit=LISTED)
         totals = sample_totals(connection)
+        whole = [registry.find(connection, one.profile, one.version) for one in found] if as_json else []
     if as_json:
-        click.echo(json.dumps([version.__dict__ for version in found]))
+        click.echo(json.dumps([version.__dict__ for version in whole if version is not None]))
         return
     for version in found:
-        trained = f"trained {rfc3339(version.created)} on {version.report.get('trained', '?')} windows"
+        trained = f"trained {rfc3339(version.created)} on {'?' if version.trained is None else version.trained} windows"
         named = f"{version.profile}\t{version.version}\t{version.stage}\t{version.algorithm}"
         click.echo(f"{named}\t{trained}\t{version.sha256[:12]}")
     if not found:

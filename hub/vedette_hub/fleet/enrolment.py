@@ -25,6 +25,8 @@ from vedette_models.keys import key_id, public_line
 logger = logging.getLogger(__name__)
 
 REMARK = "Vedette hub"
+HUB_USER = "hub"
+"""The hub's user at the broker, as the shipped access list has it."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HASH_ROUNDS = 101
 """What mosquitto_passwd uses; the password has 192 random bits, so that nothing can be guessed anyway."""
@@ -52,8 +54,10 @@ class Enrolment:
     """Whether this hub had not known it before."""
 
 
-def enroll(engine: Engine, key: SigningKey, gateway: str, now: float) -> Enrolment:
+def enroll(engine: Engine, key: SigningKey, gateway: str, now: float, own: str = HUB_USER) -> Enrolment:
     """Make a gateway known, with a new password. The broker learns of it when the line is copied there.
+
+    `own` is the hub's own user at the broker.
 
     Raises:
         EnrolmentError: the name cannot be a gateway's.
@@ -63,6 +67,11 @@ def enroll(engine: Engine, key: SigningKey, gateway: str, now: float) -> Enrolme
     username = topics.encode(gateway)
     if len(username) > NAME_LENGTH:
         raise EnrolmentError(f"gateway {gateway!r}: {len(username)} characters when encoded, at most {NAME_LENGTH}")
+    if username in (HUB_USER, own):
+        raise EnrolmentError(
+            f"gateway {gateway!r}: {username!r} is the hub's own user at the broker, which may speak to every gateway; "
+            "give the gateway another name"
+        )
     with writing(engine) as connection:
         new = store.add_gateway(connection, gateway, now)
     password = secrets.token_urlsafe(24)

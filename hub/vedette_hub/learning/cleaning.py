@@ -31,9 +31,9 @@ class Note:
     """Something that was left out of a dataset, or changed in it."""
 
     what: str
-    """`channel`, `readings`, `segments` or `vectors`."""
+    """`channel`, `column`, `readings`, `segments` or `vectors`."""
     name: str
-    """Which channel; empty for others."""
+    """Which channel or column; empty for others."""
     count: int
     reason: str
 

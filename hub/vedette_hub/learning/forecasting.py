@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from vedette_hub.errors import HubError
 from vedette_hub.learning import registry
-from vedette_hub.learning.registry import ModelVersion
+from vedette_hub.learning.registry import ListedVersion
 from vedette_hub.store.samples import device_segments, sampled_devices
 from vedette_models.artifact import Artifact, from_bytes
 from vedette_models.detectors.forecast import Forecast, Forecasts
@@ -48,7 +48,7 @@ class Known:
 
     gateway: str
     device: str
-    version: ModelVersion
+    version: ListedVersion
     artifact: Artifact
     time: NDArray[np.float64]
     """(R,) in order."""
@@ -162,7 +162,7 @@ def _first_crossing(
     return float(time[i - 1] + share * (time[i] - time[i - 1]))
 
 
-def _newest_forecast(connection: Connection, profile: str) -> ModelVersion | None:
+def _newest_forecast(connection: Connection, profile: str) -> ListedVersion | None:
     found = [
         version
         for version in registry.list_versions(connection, profile, limit=VERSIONS)

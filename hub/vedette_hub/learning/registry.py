@@ -7,7 +7,19 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import Connection, RowMapping, func, insert, select, tuple_, update
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Connection,
+    RowMapping,
+    cast,
+    func,
+    insert,
+    select,
+    tuple_,
+    type_coerce,
+    update,
+)
 
 from vedette_hub.learning.errors import RegistryError
 from vedette_hub.store.plots import add_plots
@@ -28,6 +40,28 @@ _FIELDS = [column for column in models.c if column.name != "artefact"]
 
 
 @dataclass(frozen=True)
+class ListedVersion:
+    """What a list shows of a version: lineage and report, which may be long, stay where they are."""
+
+    profile: str
+    version: int
+    sha256: str
+    detector: str
+    bytes: int
+    """Size of the artefact."""
+    created: float
+    stage: Stage
+    algorithm: str
+    """How it was trained."""
+    origin: str
+    """Where the data came from."""
+    trained: int | None
+    """Windows trained with."""
+    drift: str | None
+    """How far it is from the version before it, a `drift.Level`; None where there was none to compare with."""
+
+
+@dataclass(frozen=True)
 class ModelVersion:
     """A version of a profile's model, without the bytes of its artefact."""
 
@@ -45,15 +79,16 @@ class ModelVersion:
     """How the training went."""
 
     @property
-    def algorithm(self) -> str:
-        """How it was trained."""
-        return str(self.lineage.get("algorithm", self.detector))
-
-    @property
-    def drift(self) -> str | None:
-        """How far it is from the version before it, a `drift.Level`; None where there was none to compare with."""
+    def listed(self) -> ListedVersion:
+        """What a list shows of it."""
         compared = self.report.get("drift")
-        return str(compared["level"]) if isinstance(compared, dict) and "level" in compared else None
+        return ListedVersion(
+            *(self.profile, self.version, self.sha256, self.detector, self.bytes, self.created, self.stage),
+            algorithm=str(self.lineage.get("algorithm", self.detector)),
+            origin=str(self.lineage.get("origin", "")),
+            trained=self.report.get("trained"),
+            drift=str(compared["level"]) if isinstance(compared, dict) and "level" in compared else None,
+        )
 
 
 def add(
@@ -115,9 +150,9 @@ def list_versions(
     *,
     limit: int,
     after: tuple[str, int] | None = None,
-) -> list[ModelVersion]:
+) -> list[ListedVersion]:
     """Versions by profile, of each the newest first; `after` continues behind that (profile, version)."""
-    query = select(*_FIELDS).order_by(models.c.profile, models.c.version.desc()).limit(limit)
+    query = select(*_listed(connection)).order_by(models.c.profile, models.c.version.desc()).limit(limit)
     if profile is not None:
         query = query.where(models.c.profile == profile)
     if stage is not None:
@@ -125,7 +160,10 @@ def list_versions(
     if after is not None:
         same = tuple_(models.c.profile, -models.c.version) > (after[0], -after[1])
         query = query.where(same)
-    return [_version(row) for row in connection.execute(query).mappings()]
+    return [
+        ListedVersion(**{**row, "algorithm": row["algorithm"] or row["detector"], "origin": row["origin"] or ""})
+        for row in connection.execute(query).mappings()
+    ]
 
 
 def count_versions(connection: Connection, profile: str | None = None, stage: Stage | None = None) -> int:
@@ -147,6 +185,22 @@ def set_stage(connection: Connection, profile: str, version: int, stage: Stage) 
     same = (models.c.profile == profile) & (models.c.version == version)
     if not connection.execute(update(models).where(same).values(stage=stage)).rowcount:
         raise RegistryError(f"profile {profile!r}: there is no version {version}; `vedette-hub models` lists them")
+
+
+def _listed(connection: Connection) -> list[ColumnElement[Any]]:
+    """The columns of a list. JSON is kept as text, which PostgreSQL has to be told, and SQLite must not be."""
+
+    def parsed(column: ColumnElement[Any]) -> Any:
+        return cast(column, JSON) if connection.dialect.name == "postgresql" else type_coerce(column, JSON)
+
+    lineage, report = parsed(models.c.lineage), parsed(models.c.report)
+    return [
+        *(column for column in _FIELDS if column.name not in ("lineage", "report")),
+        lineage["algorithm"].as_string().label("algorithm"),
+        lineage["origin"].as_string().label("origin"),
+        report["trained"].as_integer().label("trained"),
+        report["drift", "level"].as_string().label("drift"),
+    ]
 
 
 def _version(row: RowMapping) -> ModelVersion:

@@ -13,7 +13,7 @@ from vedette_hub.fleet.ingest_state import IngestState
 from vedette_hub.fleet.standing import Standing, standings
 from vedette_hub.learning import registry
 from vedette_hub.learning.jobs import Job, newest_jobs
-from vedette_hub.learning.registry import ModelVersion
+from vedette_hub.learning.registry import ListedVersion
 from vedette_hub.store import fleet
 from vedette_hub.store.database import reading
 from vedette_hub.store.samples import sample_totals
@@ -111,7 +111,7 @@ def read_models_overview(
 
 def _profile(
     name: str,
-    versions: list[ModelVersion],
+    versions: list[ListedVersion],
     job: Job | None,
     readings: int,
     found: list[Standing],

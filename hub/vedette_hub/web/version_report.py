@@ -57,7 +57,7 @@ def version_report(model: ModelVersion) -> VersionReport:
         judgements=list(_judgements(backtest.get("this"), backtest.get("previous"))),
         previous=drift.get("version"),
         problem=str(drift.get("problem") or ""),
-        drift=model.drift,
+        drift=model.listed.drift,
         flips=_percent((drift.get("flips") or {}).get("share")),
         channels=[_channel(one) for one in moved[:CHANNELS_SHOWN]],
         channels_total=len(moved),
@@ -68,7 +68,7 @@ def version_report(model: ModelVersion) -> VersionReport:
 
 def _summary(model: ModelVersion) -> Iterator[tuple[str, str]]:
     report = model.report
-    yield "Algorithm", model.algorithm.replace("_", " ")
+    yield "Algorithm", model.listed.algorithm.replace("_", " ")
     if "trained" in report:
         yield "Trained with", f"{report['trained']:,} windows of {report.get('readings', 0):,} readings"
         yield "Held out for judging", f"{report.get('held_out', 0):,} windows"

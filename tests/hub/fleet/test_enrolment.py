@@ -118,6 +118,15 @@ def test_a_name_that_cannot_be_a_gateways_is_refused(engine: Engine, name: str) 
         enrolment.enroll(engine, KEY, name, 1.0)
 
 
+def test_the_hubs_own_user_at_the_broker_is_no_gateway(engine: Engine) -> None:
+    for name, own in (("hub", "central"), ("central", "central"), ("hub", enrolment.HUB_USER)):
+        with pytest.raises(EnrolmentError, match="the hub's own user at the broker"):
+            enrolment.enroll(engine, KEY, name, 1.0, own)
+    with reading(engine) as connection:
+        assert fleet.find_gateway(connection, "hub") is None
+    assert enrolment.enroll(engine, KEY, "hub-2", 1.0).new
+
+
 def test_the_signing_key_is_made_once_and_a_damaged_one_is_no_reason_to_make_another(
     engine: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -46,12 +46,25 @@ def test_lines_that_cannot_be_read_are_counted_with_the_first_fault(tmp_path: Pa
     assert "line 3" in note.reason
 
 
+def test_a_column_that_is_taken_for_no_channel_is_named_unless_channels_are_asked_for(tmp_path: Path) -> None:
+    path = write(tmp_path, "time,x,site,y\n\n1,1,north\n2,2,north,3\n")
+    found = csv_file.read(path, "pump")
+    assert found.channels == ("x",)
+    assert {(note.what, note.name): note.reason for note in found.notes} == {
+        ("column", "site"): "holds no number in the first line, but 'north': taken for no channel",
+        ("column", "y"): "holds no number in the first line, but nothing: taken for no channel",
+    }
+    assert csv_file.read(path, "pump", ["x"]).notes == ()
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("", "empty; a header with a time column"),
         ("a,b\n1,2\n", "no time column time or timestamp"),
         ("time,b\n1,word\n", "no column holds numbers; the header has: time, b"),
+        ("time,b\n", "there is only a header, and not one reading below it"),
+        ("time,b\n\n\n", "there is only a header"),
         ("time,b\nx,1\ny,2\n", "not one of 2 lines can be used; line 2"),
     ],
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from tests.hub.learning.readings import START, series, source
 from vedette_hub.config import LearningSection, LimitsSection
@@ -14,6 +16,7 @@ from vedette_hub.learning.errors import RegistryError
 from vedette_hub.learning.registry import ModelVersion
 from vedette_hub.store.database import reading, writing
 from vedette_hub.store.retention import prune
+from vedette_hub.store.schema import models
 from vedette_models.artifact import load
 
 SETTINGS = LearningSection(trees=5, samples_per_tree=32)
@@ -66,6 +69,32 @@ def test_versions_are_listed_in_pages_the_newest_first(engine: Engine, keep: Kee
         assert [found.version for found in first + second] == [5, 4, 3, 2, 1]
         assert registry.list_versions(connection, "fan", limit=9) == []
         assert registry.list_versions(connection, stage="released", limit=9) == []
+
+
+def test_a_list_shows_what_it_needs_and_reads_neither_lineage_nor_report(
+    engine: Engine, keep: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = keep()
+    compared = {**made.report, "drift": {"level": "some"}}
+    with writing(engine) as connection:
+        connection.execute(update(models).values(report=json.dumps(compared)))
+    monkeypatch.setattr(registry, "json", None)
+    with reading(engine) as connection:
+        (found,) = registry.list_versions(connection, limit=9)
+    assert found == replace(made.listed, drift="some")
+    assert (found.algorithm, found.origin, found.trained) == ("isolation_forest", "csv", made.report["trained"])
+
+
+def test_what_a_report_does_not_say_is_missing_in_a_list_too(engine: Engine, keep: Keep) -> None:
+    keep()
+    with writing(engine) as connection:
+        connection.execute(update(models).values(report="{}", lineage="{}"))
+    with reading(engine) as connection:
+        (found,) = registry.list_versions(connection, limit=9)
+        whole = registry.find(connection, "pump", 1)
+    assert whole is not None
+    assert found == whole.listed
+    assert (found.algorithm, found.origin, found.trained, found.drift) == ("isolation_forest", "", None, None)
 
 
 def test_a_stage_changes_and_nothing_else(engine: Engine, keep: Keep) -> None:

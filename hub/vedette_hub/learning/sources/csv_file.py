@@ -78,8 +78,11 @@ def _read(
     time_at = _time_column(path, header, time_column)
     device_at = _device_column(path, header, device_column)
     label_at = _label_column(path, header, label_column, wanted)
-    first = next(rows, [])
-    names = wanted or _numeric(header, first, {time_at, device_at, label_at})
+    first = next((line for line in rows if line), [])
+    if not first:
+        raise TrainingRefusedError(f"{path}: there is only a header, and not one reading below it")
+    others = _other_columns(header, first, {time_at, device_at, label_at})
+    names = wanted or [name for name, problem in others.items() if not problem]
     columns = [_column(path, header, name) for name in names]
     if not columns:
         raise TrainingRefusedError(f"{path}: no column holds numbers; the header has: {', '.join(header)}")
@@ -110,15 +113,15 @@ def _read(
         taken += sum(map(len, line)) + len(line)
         if not read % _TELL_EVERY:
             tell(min(1.0, taken / size))
-    notes = [Note("readings", "", skipped, f"cannot be read ({problem}): left out")] if skipped else []
+    notes = [] if wanted else [Note("column", name, 0, problem) for name, problem in others.items() if problem]
+    if skipped:
+        notes.append(Note("readings", "", skipped, f"cannot be read ({problem}): left out"))
     if stopped:
         notes.append(
             Note("readings", "", read - 1, f"the first {MAX_VALUES:,} values of the file; the rest is left out")
         )
     if not numbers:
-        raise TrainingRefusedError(
-            f"{path}: not one of {skipped} lines can be used; {problem or 'there is only a header'}"
-        )
+        raise TrainingRefusedError(f"{path}: not one of {skipped} lines can be used; {problem}")
     tables = {device: np.frombuffer(flat).reshape(-1, 2 + len(columns)) for device, flat in numbers.items()}
     series = tuple(Series(device, table[:, 0], table[:, 1:-1]) for device, table in tables.items())
     labels = tuple(table[:, -1] != 0.0 for table in tables.values()) if label_at is not None else None
@@ -167,16 +170,19 @@ def _column(path: Path, header: list[str], name: str) -> int:
     raise TrainingRefusedError(f"{path}: no column {name!r}; the header has: {', '.join(header)}")
 
 
-def _numeric(header: list[str], first: list[str], taken: set[int | None]) -> list[str]:
-    found = []
+def _other_columns(header: list[str], first: list[str], taken: set[int | None]) -> dict[str, str]:
+    """The columns that may be channels, by name, and why one is none, by the first line; empty where it is one."""
+    found = {}
     for i, name in enumerate(header):
-        if i in taken or i >= len(first) or not name:
+        if i in taken or not name:
             continue
         try:
             _value(first[i])
-        except ValueError:
-            continue
-        found.append(name)
+        except (ValueError, IndexError):
+            said = repr(first[i][:40]) if i < len(first) else "nothing"
+            found[name] = f"holds no number in the first line, but {said}: taken for no channel"
+        else:
+            found[name] = ""
     return found
 
 
