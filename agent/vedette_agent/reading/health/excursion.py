@@ -18,13 +18,18 @@ SUDDEN = 0.5
 """Share of the mean departure by which the readings beside its beginning, and beside its end, must differ."""
 ALIKE = 0.45
 """Share of the larger edge that the smaller must have: what leaves by one step and comes back by another is a level."""
-_BESIDE = ((6.0, 4), (10.0, 2), (math.inf, 1))
+BY_CHANCE = 3.0
+"""Standard errors by which the two edges may differ whatever their share."""
+_BESIDE = ((6.0, 5), (10.0, 2), (math.inf, 1))
 """Readings beside an edge, by the departure in standard deviations below which it takes so many to tell."""
 CLOSE = 0.62
 """Share of the mean departure within which the readings after it must be back."""
 _EARLIER = 4
 """Readings by which it may have begun before it was noticed."""
-_TREND = 3.0
+SURE = 1.3
+"""Times the usual noise that the scatter of the few readings around an excursion reaches by chance; what counts is the
+excess: a noise that is known from hundreds of readings is not to be replaced by the luck of 25."""
+_TREND = 2.0
 """Standard errors from which the readings before the excursion were heading somewhere."""
 _NEAR = 10
 """Readings before the excursion that say where it left, where there is no trend."""
@@ -68,7 +73,7 @@ class _Shape(NamedTuple):
 
 def weigh(x: NDArray[np.float64], end: int, sigma: float, least: float = 0.0) -> Excursion | None:
     """Weigh the excursion in `x`, oldest first: BEFORE readings, then the excursion until `end` readings later, then
-    those after it; `sigma` is the channel's usual noise, which counts where there is less around the excursion.
+    those after it; `sigma` is the channel's usual noise, which counts unless there is clearly more around the excursion.
 
     Returns nothing where it did not begin and end at once, where the readings after it are not where those before it
     were, or were heading, or where it weighs less than `least`, and perhaps if it weighs just as much. The line is
@@ -97,10 +102,11 @@ def weigh(x: NDArray[np.float64], end: int, sigma: float, least: float = 0.0) ->
         return None
     outward = sign * (_mean_of(near[-beside - edge : -beside]) - _mean_of(near[-beside:]))
     less, more = min(inward, outward), max(inward, outward)
-    if not (less >= SUDDEN * size and less >= ALIKE * more):
+    by_chance = BY_CHANCE * sigma * math.sqrt(2.0 / beside + 2.0 / edge)
+    if not (less >= SUDDEN * size and more - less <= max((1.0 - ALIKE) * more, by_chance)):
         return None
     surrounding = off.take(around.where)
-    noise = max(sigma, math.sqrt(float(np.add.reduce(surrounding**2)) / (len(surrounding) - 2)))
+    noise = max(sigma, math.sqrt(float(np.add.reduce(surrounding**2)) / (len(surrounding) - 2)) / SURE)
     after = _mean(x[last:])
     away = abs(after - _mean(x[first - _NEAR : first]))
     if away > CLOSE * size:

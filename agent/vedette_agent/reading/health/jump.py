@@ -34,26 +34,32 @@ LONGEST = 20
 """Readings that a jump may last."""
 AFTER = 5
 """Readings back at the level that confirm the return."""
-EDGE = 2.0
-"""Standard deviations of the noise by which the means beside an edge differ: 2.7 standard errors."""
+EDGE = 1.8
+"""Standard deviations of the noise by which the means beside an edge differ: 2.8 standard errors."""
+TREND = 1.9
+"""Standard deviations of the noise by which the means before an edge differ where there is a trend: 3 standard errors."""
 LOOKS, LOOKS_READINGS = 0.03, 500.0
 """Share of the last readings that may be looked at closely; where levels wander, edges must be larger by the excess."""
 SPIKE = 4.3
 """Standard deviations of the noise by which a single value is far off the five before it."""
-LOOSE = 1.25
+LOOSE = 1.5
 """Times the departure that an edge shows which there may be."""
 SHORT = 4
 """Readings that what begins with a value far off may last to be looked at without an edge."""
-WEIGHT = 5.2
+WEIGHT = 6.2
 """Standard errors that a jump needs at least: beyond what Gaussian noise shows in years."""
-GAUSSIAN = 4.4
-"""Standard errors that Gaussian noise shows ..."""
-TAIL = 4.0
+SIZE = 2.5
+"""Standard deviations of the noise that a jump of any length needs: less is what a season or a load does to a level."""
+GAUSSIAN = 5.2
+"""Standard errors that Gaussian noise hardly ever shows in a memory ..."""
+TAIL = 6.0
 """... and how often counts what is usual beyond: heavy tails show ever larger ones."""
 FEW, FEW_TIMES = 2, 1.5
 """So few readings must stand out so many times as much: any noise has its outliers, seldom in a row."""
-YOUNG = 100.0
+YOUNG = 40.0
 """Readings that weigh as much as none: the largest of a few is not the largest of many."""
+KNOWN = 128
+"""Readings after which the noise is known well enough to say what is usual."""
 WARM_UP, DAY, WARM_UP_WITHOUT_DAY = 300, 86_400.0, 3_000
 """A channel is known after so many readings and a day, or after so many readings."""
 MEMORY = 2_048
@@ -82,6 +88,8 @@ _LAYOUT = {
             "second_time",
             "usual",  # largest excursion, in standard errors, of this memory ...
             "earlier",  # ... and of the one before
+            "lately",  # largest excursion at the last place where any was weighed: it may still be going on
+            "lately_at",  # that place, counted in readings
             "risen",  # place of the last edge upwards, counted in readings; 0: none
             "fallen",
             "spiked",  # place of the last value far off
@@ -136,7 +144,12 @@ class Jump:
         readings = count.astype(np.float64)
         moving = self._learn(series, x, mean, scale, readings)
         c["count"][series] = count
-        edge = mean.newer - mean.older - 0.5 * (mean.older - mean.oldest)
+        edge = mean.newer - mean.older
+        trend = mean.older - mean.oldest
+        # half of what it moved in twice the time; what may be noise would only add to the noise
+        trend *= np.abs(trend) > TREND * sigma
+        trend *= 0.5
+        edge -= trend
         able = (count > newest.WINDOW) & (moving >= MOVES) & (sigma > 0.0)
         edge *= able
         np.divide(edge, sigma, out=edge, where=able)
@@ -255,10 +268,13 @@ class Jump:
         needed = BEFORE + length + AFTER
         if count < needed:
             return None
+        known, lately = float(c["usual"][series]), float(c["lately"][series])
+        if lately and count - float(c["lately_at"][series]) > TURN:
+            known = c["usual"][series] = max(known, lately)
+            c["lately"][series] = lately = 0.0
         # what weighs less than the largest of this memory is neither a jump nor anything to learn
-        known = float(c["usual"][series])
         excursion = weigh(newest.last(c, series, count, needed), length, sigma, known)
-        if excursion is None:
+        if excursion is None or excursion.length > LONGEST or abs(excursion.departure) < SIZE * sigma:
             return None
         weight, usual = excursion.weight, max(known, float(c["earlier"][series]))
         limit = max(WEIGHT, WEIGHT + TAIL * (usual - GAUSSIAN)) * (1.0 + YOUNG / count)
@@ -266,9 +282,12 @@ class Jump:
             limit *= FEW_TIMES
         warm = count >= WARM_UP and (time - float(c["since"][series]) >= DAY or count >= WARM_UP_WITHOUT_DAY)
         if not (warm and weight > limit):
-            c["usual"][series] = max(known, weight)
+            # a jump is looked at several times while it becomes one: its beginning is not what is usual here
+            if weight > lately and count >= KNOWN:
+                c["lately"][series], c["lately_at"][series] = weight, count
             return None
         # told once; from now on only what stands out more
+        c["lately"][series] = 0.0
         c["usual"][series] = max(known, GAUSSIAN + (weight - WEIGHT) / TAIL)
         for name in ("risen", "fallen", "spiked"):
             c[name][series] = 0.0
