@@ -184,18 +184,18 @@ def test_bad_lines_are_counted_with_their_numbers(config: Path) -> None:
     )
     result, summary = run(config, text)
     assert result.exit_code == 0
-    assert (summary["readings"], summary["skipped"], summary["devices"]) == (3, 6, 3)
+    assert (summary["readings"], summary["skipped"], summary["bad_cells"], summary["devices"]) == (5, 4, 2, 3)
     said = result.stderr
     assert "skipped line 3: time 'yesterday' is neither ISO 8601 nor seconds since 1970" in said
-    assert "skipped line 5: could not convert string to float: 'one'" in said
-    assert "skipped line 6: value 'inf' is not finite" in said
+    assert "skipped line 5, column \"vibration\": 'one' is no number; the other values count" in said
+    assert "skipped line 6, column \"vibration\": 'inf' is not finite" in said
     assert "skipped line 10: device 'd': more than limits.max_devices = 3" in said
 
 
 def test_lines_that_are_not_utf_8_cost_only_themselves(config: Path) -> None:
     text = f"time,device,vibration,pressure\n{T0},a,1,1000\n".encode() + b"2024-01-02,a,\xb0,1\n2024-01-03,a,1,1000\n"
     result, summary = run(config, text)
-    assert (result.exit_code, summary["readings"], summary["skipped"]) == (0, 2, 1)
+    assert (result.exit_code, summary["readings"], summary["bad_cells"]) == (0, 3, 1)
 
 
 @pytest.mark.parametrize(
@@ -294,3 +294,90 @@ def test_a_device_that_has_stopped_is_told_while_the_others_go_on(loaded: Config
     silent = [event for event in events if event.kind == "silent"]
     assert [(event.device, event.state) for event in silent] == [("B", "active"), ("B", "cleared")]
     assert 1.7e9 + 600 * 200 <= silent[0].opened <= 1.7e9 + 600 * 206
+
+
+def lone(gap: range, count: int = 300, step: float = 600.0, seed: int = 1) -> str:
+    """A file of one device that does not report in `gap`."""
+    random = np.random.default_rng(seed)
+    lines = [f"{1.7e9 + step * i:.0f},{random.normal():.4f},{1000 + random.normal():.4f}" for i in range(count)]
+    return "\n".join(["time,vibration,pressure", *(line for i, line in enumerate(lines) if i not in gap)]) + "\n"
+
+
+def told(loaded: Config, text: str, kind: str, **options: Any) -> list[Alert]:
+    replay = Replay(loaded, io.StringIO(text), **options)
+    events: list[Alert] = []
+    for _ in replay.run():
+        events += [event for event in replay.events if event not in events]
+    return [event for event in events if event.kind == kind]
+
+
+def test_a_gap_of_a_lone_device_is_told_as_of_its_beginning_with_its_length_and_is_over(loaded: Config) -> None:
+    active, ended = told(loaded, lone(range(200, 260)), "silent")
+    last = 1.7e9 + 600 * 199
+    assert last < active.opened <= last + 5 * 600
+    assert active.reason.startswith("no reading for 10 h, usually one every 10 min")
+    assert (ended.id, ended.cleared_by, ended.time) == (active.id, "heard again", 1.7e9 + 600 * 260)
+    assert told(loaded, lone(range(200, 201)), "silent") == []
+
+
+def test_a_device_that_leaps_ahead_while_others_go_on_has_a_wrong_clock(loaded: Config) -> None:
+    random = np.random.default_rng(2)
+    lines = [
+        f"{1.7e9 + 60 * i + (86_400 if d == 'B' and 200 <= i < 300 else 0):.0f},{d},{random.normal():.4f},1000"
+        for i in range(400)
+        for d in "AB"
+    ]
+    active, ended = told(loaded, "\n".join(["time,device,vibration,pressure", *lines]), "clock")
+    assert (active.device, ended.cleared_by) == ("B", "quiet")
+    assert active.reason.startswith("its clock is 24 h ahead")
+
+
+@pytest.mark.parametrize("how", ["reverse", "shuffled", "by device"])
+def test_a_file_in_no_order_of_time_is_sorted_and_says_so_once(config: Path, loaded: Config, how: str) -> None:
+    in_order = csv_of(stream(0, 600)).strip().split("\n")
+    head, lines = in_order[0], sorted(in_order[1:], key=lambda line: float(line.split(",")[0]))
+    mixed = lines[::-1] if how == "reverse" else list(np.random.default_rng(0).permutation(lines))
+    if how == "by device":
+        mixed = sorted(lines, key=lambda line: line.split(",")[1])
+    right, expected = run(config, "\n".join([head, *lines]) + "\n")
+    result, summary = run(config, "\n".join([head, *mixed]) + "\n")
+    assert result.stderr.count("not in order of time") == 1
+    assert (summary["sorted"], summary["alerts"]) == (True, expected["alerts"])
+    assert result.stdout.split("\n")[:-2] == right.stdout.split("\n")[:-2]
+    kept, summary = run(config, "\n".join([head, *mixed]) + "\n", "--order", "file")
+    assert not summary["sorted"]
+    assert "with --order time it is sorted" in kept.stderr
+    assert " its clock " not in kept.stderr
+    assert " its time " not in kept.stderr
+
+
+def test_times_that_come_again_are_counted(config: Path) -> None:
+    text = f"time,vibration,pressure\n{T0},1,1000\n{T0},1,1000\n2024-01-02,1,1000\n"
+    result, summary = run(config, text)
+    assert (summary["readings"], summary["duplicates"]) == (3, 1)
+    assert "1 readings have the time of the one before" in result.stderr
+
+
+@pytest.mark.parametrize("when", ["31.12.2024 10:00", "12/31/2024", "1-2-24 8:00"])
+def test_a_day_that_is_written_first_gets_a_hint(config: Path, when: str) -> None:
+    result, _ = run(config, f"time,vibration,pressure\n{when},1,1000\n{T0},1,1\n")
+    assert "write the day as year-month-day, for example 2024-12-31 08:30:00" in result.stderr
+
+
+def test_files_without_readings_or_values_say_so_and_a_channel_without_values_is_named(config: Path) -> None:
+    result, _ = run(config, "time,vibration,pressure\n")
+    assert (result.exit_code, "the file has a header and no readings" in result.stderr) == (1, True)
+    result, summary = run(config, f"time,vibration,pressure\n{T0},,\n2024-01-02,nan,\n")
+    assert (result.exit_code, summary["readings"]) == (1, 2)
+    assert "the file has no value at all: nothing was watched" in result.stderr
+    rows = "".join(f"{1.7e9 + 60 * i:.0f},{i % 3},\n" for i in range(40))
+    result, summary = run(config, f"time,vibration,pressure\n{rows}")
+    assert (result.exit_code, "no value in any line: pressure" in result.stderr) == (0, True)
+    assert summary["left_out"] == {"input": {"pressure": "never reported"}}
+
+
+def test_a_channel_that_stops_in_a_file_is_told(loaded: Config) -> None:
+    rows = lone(range(0)).split("\n")
+    rows[200:] = [f"{line.rsplit(',', 1)[0]}," for line in rows[200:] if line]
+    (active,) = told(loaded, "\n".join(rows), "silent")
+    assert active.reason.startswith("no pressure for ")

@@ -125,13 +125,17 @@ class AlertSteps:
             # not worth an event; told with the next one
             state.alert = msgspec.structs.replace(alert, score=signal.strength)
             return None
+        return self.restate(state, alert, kind, signal, verdicts)
+
+    def restate(self, state: AlertState, alert: Alert, kind: str, signal: Signal, verdicts: Verdicts) -> Alert:
+        """A new revision of an open alert: as bad as `signal` is, with the reason that it has."""
         detector, sentence, channels, channel = self._explain(kind, signal, verdicts)
         state.channel = channel
         state.alert = msgspec.structs.replace(
             alert,
             revision=alert.revision + 1,
             time=signal.time,
-            severity=severity,
+            severity=self._severity(kind, signal.strength),
             score=signal.strength,
             reason=sentence,
             detector=detector,

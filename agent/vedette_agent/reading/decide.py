@@ -81,7 +81,7 @@ class Decider:
                     suppressed += held
                     caused = [event] if event is not None else []
                     if kind == SILENT:
-                        caused += self._heard(signal)
+                        caused += self._heard(signal, verdicts.faults)
                     for one in caused:
                         events.append(one)
                         rows.append(int(row))
@@ -112,8 +112,12 @@ class Decider:
         verdicts = Verdicts(batch, np.zeros(count), Faults((silent,)), ())
         events, rows, changes, suppressed = [], [], [], 0
         for row, one in enumerate(missed):
-            event, held = self._step(SILENT, Signal(row, one.device, now, 1.0), verdicts)
+            signal = Signal(row, one.device, now, 1.0)
+            event, held = self._step(SILENT, signal, verdicts)
             suppressed += held
+            state = self._states[one.device, SILENT]
+            if state.alert is not None and state.channel >= 0:
+                event = self._steps.restate(state, state.alert, SILENT, signal, verdicts)  # not one channel: all of it
             self._watch(one.device)
             if event is not None:
                 events.append(event)
@@ -121,10 +125,10 @@ class Decider:
                 changes.append(self._change(one.device, SILENT))
         return Decided(events, rows, changes, suppressed)
 
-    def _heard(self, signal: Signal) -> list[Alert]:
-        """A device that was silent is heard again: whatever was said of it is over."""
+    def _heard(self, signal: Signal, faults: Faults) -> list[Alert]:
+        """A device that was silent is heard again: what was said of it is over, but for a channel still gone."""
         state = self._states.get((signal.device, SILENT))
-        if state is None:
+        if state is None or state.channel in faults.unreported.get(signal.row, ()):
             return []
         state.holding = False
         return [] if state.alert is None else [clear(state, state.alert, signal.time, "heard again")]
@@ -190,13 +194,13 @@ class Decider:
             if row is None or state is None or kind not in KINDS:
                 left.append(change)
                 continue
-            state.channel = self._column(state.alert)
+            state.channel = self.channel_of(state.alert)
             self._states[row, kind] = state
             self._make_room()
             self._watch(row)
         return left
 
-    def _column(self, alert: Alert | None) -> int:
+    def channel_of(self, alert: Alert | None) -> int:
         """Column of an alert's main channel, by name: the profile may have other channels than when it was raised."""
         main = alert.channels[0].channel if alert is not None and alert.channels else None
         return self.profile.channel_names.index(main) if main in self.profile.channel_names else -1

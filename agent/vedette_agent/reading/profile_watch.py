@@ -20,6 +20,7 @@ from vedette_agent.reading.health.sensor_health import SensorHealth
 from vedette_agent.reading.pipeline import Pipeline, Verdicts
 from vedette_models.detectors.base import StateError
 from vedette_models.detectors.mahalanobis import FEWEST, Mahalanobis
+from vedette_models.detectors.mahalanobis_baseline import WORDS, LeftOut
 from vedette_models.detectors.mahalanobis_start import MAX_CHANNELS
 from vedette_models.detectors.rangebreak import RangeBreak
 from vedette_models.messages import AlertRate
@@ -99,7 +100,7 @@ class ProfileWatch:
         for alert in self.decider.open_alerts:
             row = self.table.find(alert.device)
             if alert.kind == SILENT and row is not None:
-                self.health.mark_silent(row)
+                self.health.mark_silent(row, self.decider.channel_of(alert))
         return left
 
     @property
@@ -110,14 +111,17 @@ class ProfileWatch:
         return AlertRate(target, rate.alerts, rate.device_weeks)
 
     def left_out(self) -> dict[str, dict[str, str]]:
-        """By device and channel, which are not judged together with the others now, and why; only devices with some."""
+        """By device and channel, which are not judged, or not with the others, now, and why; only devices with some."""
         names = self.profile.channel_names
         found: dict[str, dict[str, str]] = {}
+        for row, device in enumerate(self.table.names()):
+            if device is not None and (absent := self.health.never_reported(row)):
+                found[device] = {names[channel]: WORDS[LeftOut.NEVER_REPORTED] for channel in absent}
         for detector in self.pipeline.detectors:
             if isinstance(detector, Mahalanobis):
                 for row, device in enumerate(self.table.names()[: detector.devices]):
                     if device is not None and (channels := detector.left_out(row)):
-                        found[device] = {names[channel]: why for channel, why in channels.items()}
+                        found.setdefault(device, {}).update({names[c]: why for c, why in channels.items()})
         return found
 
     def use(self, model: Detector | None) -> Decided:

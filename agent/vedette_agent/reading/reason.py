@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from vedette_models.aspects import AVERAGE, STEP, UNLIKE, VALUE
+from vedette_models.spans import span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,8 +15,6 @@ if TYPE_CHECKING:
     from vedette_models.messages import ChannelReason
     from vedette_models.profile import Channel
 
-VALUE = "value"
-"""What an aspect begins with that is the reading itself."""
 WORTH_NAMING = 0.05
 """Share of the score from which a channel is named beside the first."""
 
@@ -35,18 +37,11 @@ def number(value: float, resolution: float) -> str:
 
 
 def anomaly(reasons: Sequence[ChannelReason]) -> str:
-    """For example `vibration 4.1 mm/s, usually 1.2–2.0; 71 % of the score, with temperature`."""
+    """For example `vibration 4.1 mm/s, usually 1.2–2; 71 % of the score, with temperature`."""
     if not reasons:
         return "unusual readings"
     first = reasons[0]
-    value, usual = _beside(first.value, first.low, first.high)
-    unit = f" {first.unit}" if first.unit else ""
-    looked_at, _, condition = first.aspect.partition(", ")
-    if looked_at.startswith(VALUE):  # and then perhaps, for example, " at this hour of the week"
-        sentence = f"{first.channel} {value}{unit}, usually {usual}{looked_at.removeprefix(VALUE)}"
-    else:
-        sentence = f"{first.channel}: {looked_at} {value}{unit}, usually {usual}"
-    sentence += f" {condition}" if condition else ""
+    sentence = _said(first)
     others = [r for r in reasons[1:] if r.share >= WORTH_NAMING]
     if others:
         more = f" and {len(others) - 2} more" if len(others) > 2 else ""
@@ -55,17 +50,59 @@ def anomaly(reasons: Sequence[ChannelReason]) -> str:
     return sentence
 
 
-def _beside(value: float, low: float, high: float) -> tuple[str, str]:
-    """A value and its usual range, with enough digits to tell them apart."""
+def _said(of: ChannelReason) -> str:
+    """What one channel did, beside what is usual; see `vedette_models.aspects`."""
+    said, least, most = _beside(of.value, of.low, of.high)
+    usual = least
+    if least != most:  # a dash between numbers with a sign or an exponent is hard to read
+        usual = f"{least} to {most}" if least.startswith("-") or "e" in least + most else f"{least}–{most}"
+    said += f" {of.unit}" if of.unit else ""
+    looked_at, _, condition = of.aspect.partition(", ")
+    holds_for = f" {condition}" if condition else ""
+    if looked_at.startswith(VALUE):  # and then perhaps, for example, " at this hour of the week"
+        if condition.startswith("in the last"):
+            return f"{of.channel} {said}, {f'between {least} and {most}' if least != most else f'always {least}'}{holds_for}"
+        return f"{of.channel} {said}, usually {usual}{looked_at.removeprefix(VALUE)}{holds_for}"
+    if looked_at.startswith(AVERAGE):
+        return f"{of.channel} averages {said}{looked_at.removeprefix(AVERAGE)}, usually {usual}{holds_for}"
+    if looked_at.startswith(STEP):
+        how = "swings more" if of.value > of.high else "moves less"
+        over = looked_at.removeprefix(STEP)
+        return f"{of.channel} {how} than usual: {said} from one reading to the next{over}, usually {usual}{holds_for}"
+    if looked_at.startswith(UNLIKE):
+        past = looked_at.removeprefix(UNLIKE).removeprefix(" of the last ")
+        before = f"in the last {past}" if past else "before"
+        return f"{of.channel} moves as it never did {before}: {said} from the most similar moment, usually {usual}"
+    return f"{of.channel}: {looked_at} {said}, usually {usual}{holds_for}"
+
+
+SMALL = 1e-3
+"""Where nothing is larger, all numbers of a sentence are written with an exponent."""
+
+
+def _beside(value: float, low: float, high: float) -> tuple[str, str, str]:
+    """A value and both ends of its usual range, with enough digits to tell them apart."""
+    small = max(abs(value), abs(low), abs(high)) < SMALL
+    write = _exponential if small else number
+    apart = max(low - value, value - high)
+    width = high - low if high > low else apart
     said = least = most = ""
     for digits in range(4):
-        resolution = (high - low) / 10**digits
-        said, least, most = (number(x, resolution) for x in (value, low, high))
+        said, least, most = (write(x, width / 10**digits) for x in (value, low, high))
         if said not in (least, most) or value in (low, high):
             break
-    if least == most:
-        return said, least
-    return said, f"{least} to {most}" if least.startswith("-") else f"{least}–{most}"
+    return said, least, most
+
+
+def _exponential(value: float, resolution: float) -> str:
+    """A small number, with as many digits as `resolution` makes worth reading, at most four."""
+    if value == 0.0:
+        return "0"
+    digits = 1
+    if resolution > 0.0:
+        digits = min(3, max(1, 1 + math.floor(math.log10(abs(value))) - math.floor(math.log10(resolution))))
+    mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
 def impossible(channel: Channel, value: float, others: Sequence[str] = ()) -> str:
@@ -95,25 +132,28 @@ def stuck(channel: Channel, value: float, readings: int, usual: int) -> str:
     )
 
 
-def jump(channel: Channel, level: float, departure: float, usual: float, readings: int) -> str:
-    """For example `vibration jumped to 9.1 mm/s for 3 readings and came back to 1.4; check plug and cable`."""
+def jump(channel: Channel, level: float, departure: float, usual: float, readings: int, began: float) -> str:
+    """For example `vibration jumped to 9.1 mm/s for 3 readings and came back to 1.4, from about 2024-05-01 14:05 UTC
+    on; check plug and cable`; `began`: seconds since 1970, as nearly as is known.
+    """
     unit = f" {channel.unit}" if channel.unit else ""
     resolution = max(usual, abs(departure) / 10.0)
     there, here = number(level + departure, resolution), number(level, resolution)
     lasted = "one reading" if readings == 1 else f"{readings} readings"
-    return f"{channel.name} jumped to {there}{unit} for {lasted} and came back to {here}; check plug and cable"
+    said = f"{channel.name} jumped to {there}{unit} for {lasted} and came back to {here}"
+    return f"{said}, from about {moment(began)} on; check plug and cable"
 
 
-def span(seconds: float) -> str:
-    """A length of time as people say it.
+def moment(time: float) -> str:
+    """A time, seconds since 1970, to the minute.
 
-    >>> span(42.0), span(150.0), span(5400.0), span(200000.0)
-    ('42 s', '2.5 min', '1.5 h', '2.3 days')
+    >>> moment(1700000000.0)
+    '2023-11-14 22:13 UTC'
     """
-    for unit, length in (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
-        if seconds >= 1.5 * length or (unit != "days" and seconds >= length):
-            return f"{seconds / length:.2g} {unit}" if seconds < 10 * length else f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    try:
+        return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError, OSError):  # years that no calendar has
+        return f"{time:.0f} s"
 
 
 def silent(quiet: float, typical: float) -> str:
@@ -123,10 +163,22 @@ def silent(quiet: float, typical: float) -> str:
     return f"{heard}{usually}; check power, battery and connection"
 
 
+def silent_channel(channel: Channel, quiet: float, readings: int, others: Sequence[str] = ()) -> str:
+    """For example `no pressure for 2.5 h, in 10 readings of the device in a row; check this sensor and its wiring`;
+    `others` are channels that are missing as well.
+    """
+    since = f" for {span(quiet)}" if quiet > 0.0 else ""
+    among = f", in {readings} readings of the device in a row" if readings > 1 else ""
+    too = f"; missing, too: {', '.join(others)}" if others else ""
+    return f"no {channel.name}{since}{among}{too}; check this sensor and its wiring"
+
+
 def clock(state: str, amount: float) -> str:
     """For example `its clock is 2 min behind; set it, or check its time source`."""
     if state == "backwards":
         return "its time runs backwards; check its clock, and whether it sends old readings in reverse"
     if state == "zone":
         return f"its clock is {span(amount)} behind, whole hours: does it send local time as UTC?"
+    if state == "was ahead":
+        return f"its clock was {span(amount)} ahead, and is back; check its time source"
     return f"its clock is {span(amount)} {state}; set it, or check its time source"

@@ -6,7 +6,8 @@ Behind: a lag that is larger than usual by more than the tolerance and stays the
 their own pace; what was buffered comes late too, but its lag shrinks from reading to reading, and a link that was
 always slow is the usual lag. A lag of whole half hours from the first reading on is a time zone. Backwards: several
 times in a row, each before the one before, that did not arrive at once as a buffer sent in reverse does. In a file,
-where arrivals are not known: backwards, or set back and going on from there.
+where arrivals are not known: backwards, or set back and going on from there; ahead of all other devices, while they
+are heard from; or ahead for a while, which is known when the time is back where it had been going.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ DOWN = 3
 STEADY, STEADY_SHARE = 3.0, 0.25
 """A lag is the same within so many seconds, or this share of the time in which the packets arrived."""
 HALF_HOUR, ZONES = 1_800.0, 28
+LEAP, BACK = 8.0, 4.0
+"""Usual intervals that a time in a file leaps at least to be ahead, and within which it must come back to where it had
+been going."""
 ACCEPTED = 64
 """Readings in a file after which a time that was set back is the time."""
 READINGS_OF_LAG = 32.0
@@ -61,17 +65,22 @@ READINGS_OF_LAG = 32.0
     _FALL_FROM,  # arrival and time before the first of them
     _FALL_TIME,
     _BEFORE,  # readings in a row before the newest, where arrivals are not known
-) = range(17)
-_FILLS = (math.nan, -math.inf, *(0.0,) * 2, math.nan, *(0.0,) * 12)
-_NONE, _AHEAD, _BEHIND, _BACKWARDS, _ZONE = 0.0, 1.0, 2.0, 3.0, 4.0
-_STATES = {_AHEAD: "ahead", _BEHIND: "behind", _BACKWARDS: "backwards", _ZONE: "zone"}
+    _INTERVAL,  # usual time between readings there
+    _LEAP_FROM,  # time before the last leap there; NaN: none
+    _LEAP_BY,
+    _LEAPT,  # readings since then
+    _BACK_FROM,  # time of the first reading before the newest
+) = range(22)
+_FILLS = (math.nan, -math.inf, *(0.0,) * 2, math.nan, *(0.0,) * 13, math.nan, *(0.0,) * 3)
+_NONE, _AHEAD, _BEHIND, _BACKWARDS, _ZONE, _WAS_AHEAD = 0.0, 1.0, 2.0, 3.0, 4.0, 5.0
+_STATES = {_AHEAD: "ahead", _BEHIND: "behind", _BACKWARDS: "backwards", _ZONE: "zone", _WAS_AHEAD: "was ahead"}
 
 
 class WrongClock(NamedTuple):
     """What is wrong with a device's time."""
 
     state: str
-    """`ahead`, `behind`, `backwards`, or `zone`: behind by whole half hours."""
+    """`ahead`, `behind`, `backwards`, `zone`: behind by whole half hours, or `was ahead`: it is back."""
     amount: float
     """Seconds, where it is ahead or behind."""
 
@@ -86,7 +95,7 @@ class Clock:
     def __init__(self, tolerance: float) -> None:
         """`tolerance`: seconds by which a clock may be off."""
         self._tolerance = tolerance
-        self.fields = Fields(_FILLS, 1)
+        self.fields = Fields(_FILLS, 1, "times")
 
     def examine(
         self,
@@ -97,6 +106,8 @@ class Clock:
     ) -> dict[int, WrongClock]:
         """Readings of `device` (M,), each once, with their own times, lags and arrivals (M,), NaN where not known.
 
+        A lag without an arrival is one behind all other devices, as far as a file shows it.
+
         Returns the readings whose device's clock is wrong, by position.
         """
         f = self.fields.take(device)
@@ -105,14 +116,19 @@ class Clock:
             apart = arrival - f[_PACKET_AT] >= PACKET
             usual = np.abs(f[_PACKET_LAG] - f[_LAG]) <= self._tolerance
             plain = apart & usual & (f[_KNOWN] > KNOWN) & (f[_PACKET_LAG] >= -self._tolerance)
-            plain |= np.isnan(arrival) & (time >= f[_NEWEST])
+            step = time - f[_NEWEST]
+            near = (lag >= -self._tolerance) | np.isnan(lag)
+            plain |= np.isnan(arrival) & (step >= 0.0) & (step <= LEAP * f[_INTERVAL]) & near
             plain &= (time >= f[_LAST]) & (f[_FAULT] == _NONE) & (f[_RUN] == 0.0) & (f[_BEFORE] == 0.0)
         plain &= time == time
         live = plain & apart
+        in_file = plain & ~live
+        f[_INTERVAL] += in_file * (np.where(in_file, step, 0.0) - f[_INTERVAL]) / READINGS_OF_LAG
+        f[_LEAPT] += in_file
         f[_LAG] += live * (f[_PACKET_LAG] - f[_LAG]) / READINGS_OF_LAG
         for field, now in ((_PACKET_AT, arrival), (_PACKET_LAG, lag)):
             np.copyto(f[field], now, where=live)
-        np.copyto(f[_NEWEST], time, where=plain & ~live)
+        np.copyto(f[_NEWEST], time, where=in_file)
         np.copyto(f[_LAST], time, where=plain)
         np.copyto(f[_FALLS], 0.0, where=plain)
         wrong = {}
@@ -129,7 +145,7 @@ class Clock:
         """One reading, whatever it is."""
         self._backwards(g, time, arrival)
         if math.isnan(arrival):
-            self._in_file(g, time)
+            self._in_file(g, time, lag)
         elif math.isnan(g[_PACKET_AT]):
             g[_PACKET_AT], g[_PACKET_LAG] = arrival, lag
         elif arrival - g[_PACKET_AT] < PACKET:
@@ -155,18 +171,51 @@ class Clock:
         if g[_FALLS] >= DOWN and not at_once and fallen > 1.0:
             g[_FAULT], g[_AMOUNT], g[_RUN] = _BACKWARDS, fallen, 0.0
 
-    def _in_file(self, g: list[float], time: float) -> None:
-        """A time that was set back and goes on from there."""
+    def _in_file(self, g: list[float], time: float, lag: float) -> None:
+        """A time that goes on, leaps, is ahead of all others, or was set back and goes on from there."""
+        ahead = lag < -self._tolerance
+        g[_RUN] = min(g[_RUN] - 1.0, -1.0) if ahead else 0.0
+        if g[_RUN] <= -IN_A_ROW and g[_FAULT] != _BACKWARDS:
+            g[_FAULT], g[_AMOUNT] = _AHEAD, -lag
+        elif not ahead and g[_FAULT] in (_AHEAD, _WAS_AHEAD):
+            if g[_FAULT] == _AHEAD:  # the others say that it is in step again
+                g[_NEWEST], g[_BEFORE], g[_LEAP_FROM] = min(time, g[_NEWEST]), 0.0, math.nan
+            g[_FAULT] = _NONE
         if time >= g[_NEWEST]:
-            g[_NEWEST], g[_BEFORE] = time, 0.0
-            if g[_FAULT] == _BEHIND:
-                g[_FAULT] = _NONE
+            self._goes_on(g, time)
         elif g[_FAULT] != _BACKWARDS and time < g[_NEWEST] - self._tolerance:
+            if g[_BEFORE] == 0.0:
+                g[_BACK_FROM] = time
             g[_BEFORE] = g[_BEFORE] + 1.0 if time > g[_LAST] or g[_BEFORE] == 0.0 else 0.0
             if g[_BEFORE] == IN_A_ROW:
-                g[_FAULT], g[_AMOUNT] = _BEHIND, g[_NEWEST] - time
+                self._is_back(g, time)
             elif g[_BEFORE] >= ACCEPTED:
                 g[_FAULT], g[_NEWEST], g[_BEFORE] = _NONE, time, 0.0
+
+    @staticmethod
+    def _goes_on(g: list[float], time: float) -> None:
+        step = time - g[_NEWEST] if g[_NEWEST] > -math.inf else 0.0
+        if g[_INTERVAL] > 0.0 and step > LEAP * g[_INTERVAL]:
+            g[_LEAP_FROM], g[_LEAP_BY], g[_LEAPT] = g[_NEWEST], step - g[_INTERVAL], 0.0
+        elif step > 0.0:
+            g[_INTERVAL] += (step - g[_INTERVAL]) / (READINGS_OF_LAG if g[_INTERVAL] else 1.0)
+        g[_LEAPT] += 1.0
+        g[_NEWEST], g[_BEFORE] = time, 0.0
+        if g[_FAULT] == _BEHIND:
+            g[_FAULT] = _NONE
+
+    @staticmethod
+    def _is_back(g: list[float], time: float) -> None:
+        """Set back, or back from having been ahead: then it is where it would be, had it not leapt."""
+        interval = (time - g[_BACK_FROM]) / (IN_A_ROW - 1)
+        expected = g[_LEAP_FROM] + (g[_LEAPT] + 1.0) * g[_INTERVAL]  # NaN without a leap
+        slack = min((BACK + 0.1 * g[_LEAPT]) * g[_INTERVAL], 0.25 * g[_LEAP_BY])
+        if abs(g[_BACK_FROM] - expected) <= slack and g[_BACK_FROM] > g[_LEAP_FROM]:
+            g[_FAULT], g[_AMOUNT] = _WAS_AHEAD, g[_LEAP_BY]
+            g[_NEWEST], g[_BEFORE], g[_LEAP_FROM] = time, 0.0, math.nan
+        else:
+            # what it had come to by the time of the first reading that was set back
+            g[_FAULT], g[_AMOUNT] = _BEHIND, g[_NEWEST] + (interval or g[_INTERVAL]) - g[_BACK_FROM]
 
     def _packet(self, g: list[float], lag: float, arrival: float) -> None:
         """A packet is complete: its least lag, and when it arrived."""
@@ -235,5 +284,6 @@ def own_times(batch: ReadingBatch) -> tuple[NDArray[np.float64], NDArray[np.floa
     """(N,) times as the devices sent them, NaN where they sent none; lags and arrivals, NaN where not known."""
     if batch.arrival is None or batch.ahead is None:
         unknown = np.full(len(batch), np.nan)
-        return np.where(batch.quality & Quality.ARRIVAL_TIME, np.nan, batch.time), unknown, unknown
+        lags = unknown if batch.ahead is None else -batch.ahead
+        return np.where(batch.quality & Quality.ARRIVAL_TIME, np.nan, batch.time), lags, unknown
     return batch.arrival + batch.ahead, -batch.ahead, batch.arrival

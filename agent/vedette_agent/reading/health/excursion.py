@@ -29,9 +29,9 @@ _EARLIER = 4
 SURE = 1.3
 """Times the usual noise that the scatter of the few readings around an excursion reaches by chance; what counts is the
 excess: a noise that is known from hundreds of readings is not to be replaced by the luck of 25."""
-_TREND = 2.0
+_TREND = 1.5
 """Standard errors from which the readings before the excursion were heading somewhere."""
-_NEAR = 10
+_NEAR = 6
 """Readings before the excursion that say where it left, where there is no trend."""
 _NEARLY = 1.0 - 1e-9
 """What rounding may take from a weight, and much more."""
@@ -73,7 +73,7 @@ class _Shape(NamedTuple):
 
 def weigh(x: NDArray[np.float64], end: int, sigma: float, least: float = 0.0) -> Excursion | None:
     """Weigh the excursion in `x`, oldest first: BEFORE readings, then the excursion until `end` readings later, then
-    those after it; `sigma` is the channel's usual noise, which counts unless there is clearly more around the excursion.
+    those after it; `sigma` is the channel's usual noise, which counts unless there is clearly more around it.
 
     Returns nothing where it did not begin and end at once, where the readings after it are not where those before it
     were, or were heading, or where it weighs less than `least`, and perhaps if it weighs just as much. The line is

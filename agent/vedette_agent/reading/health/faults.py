@@ -75,6 +75,8 @@ class Faults(NamedTuple):
     """(N, C) values that are neither scored nor learnt; None: none."""
     transients: Mapping[int, list[Transient]] = MappingProxyType({})
     """Recognised at each row."""
+    unreported: Mapping[int, tuple[int, ...]] = MappingProxyType({})
+    """Columns of channels that are silent at each row, while their device is not."""
 
     def credible(self, batch: ReadingBatch) -> ReadingBatch:
         """The batch without what is withheld, as if the device had not reported it."""

@@ -71,14 +71,15 @@ class Remembered:
 class Fields(Remembered):
     """K numbers for every channel of every device, next to each other."""
 
-    def __init__(self, fills: tuple[float, ...], channels: int) -> None:
-        """`fills`: what a series that knows nothing holds."""
-        super().__init__({_NAME: Column((len(fills),), fills)}, channels)
+    def __init__(self, fills: tuple[float, ...], channels: int, name: str = _NAME) -> None:
+        """`fills`: what a series that knows nothing holds; another `name` where an earlier version held other ones."""
+        super().__init__({name: Column((len(fills),), fills)}, channels)
+        self._name = name
 
     @property
     def table(self) -> NDArray[Any]:
         """(series, K), to be read and written in place."""
-        return self.columns[_NAME]
+        return self.columns[self._name]
 
     def take(self, series: NDArray[np.intp]) -> NDArray[Any]:
         """(K, M) copies of the fields of `series` (M,)."""

@@ -37,7 +37,7 @@ AFTER = 5
 EDGE = 1.8
 """Standard deviations of the noise by which the means beside an edge differ: 2.8 standard errors."""
 TREND = 1.9
-"""Standard deviations of the noise by which the means before an edge differ where there is a trend: 3 standard errors."""
+"""Standard deviations of the noise by which the means before an edge differ on a trend: 3 standard errors."""
 LOOKS, LOOKS_READINGS = 0.03, 500.0
 """Share of the last readings that may be looked at closely; where levels wander, edges must be larger by the excess."""
 SPIKE = 4.3
@@ -318,7 +318,7 @@ class Jump:
 
     def _sentence(self, column: int, jumped: Jumped) -> str:
         channel = self._profile.channels[column]
-        return reason.jump(channel, jumped.level, jumped.departure, jumped.usual, jumped.readings)
+        return reason.jump(channel, jumped.level, jumped.departure, jumped.usual, jumped.readings, jumped.began)
 
     def _reason(self, column: int, jumped: Jumped, total: float) -> ChannelReason:
         channel = self._profile.channels[column]

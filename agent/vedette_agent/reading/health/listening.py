@@ -31,13 +31,16 @@ class Listening:
         # the two longest of this memory and of the one before: a single outage is not usual
         self._longest = self._second = self._earlier = self._earlier_second = 0.0
 
-    def heard(self, arrival: float) -> float:
-        """Something arrived at `arrival`, seconds of a clock that is never set: the time of listening by then."""
+    def heard(self, arrival: float, *, alone: bool = False) -> float:
+        """Something arrived at `arrival`, seconds of a clock that is never set: the time of listening by then.
+
+        `alone`: in a file of one device nothing can be wrong with the listening, and every pause counts in full.
+        """
         if self._arrival is None:
             self._arrival = self._since = arrival
         pause = arrival - self._arrival
         if pause > 0.0:
-            self.clock += min(pause, self.cap)
+            self.clock += pause if alone else min(pause, self.cap)
             self._arrival = arrival
             self._learn(pause)
         return self.clock

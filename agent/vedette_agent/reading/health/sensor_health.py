@@ -7,17 +7,19 @@ over; the anomaly it opened is cleared. No reading at fault is learnt from at th
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from vedette_agent.reading.health.clock import Clock, own_times
-from vedette_agent.reading.health.faults import SILENT, Faults, Found, Transient
+from vedette_agent.reading.health.faults import SILENT, Explained, Faults, Found, Transient
 from vedette_agent.reading.health.impossible import Impossible
 from vedette_agent.reading.health.jump import Jump
 from vedette_agent.reading.health.silent import Missed, Silent
 from vedette_agent.reading.health.stuck import Stuck
+from vedette_agent.reading.health.unreported import Lacking, Unreported
 from vedette_models.columns import LARGEST
 from vedette_models.detectors.base import StateError
 from vedette_models.readings import Quality
@@ -57,10 +59,13 @@ class SensorHealth:
         self._jump = Jump(profile) if rules.jump else None
         self._clock = Clock(rules.clock_tolerance) if rules.clock else None
         self._silent = Silent(rules.silent_after) if rules.silent else None
+        self._unreported = Unreported(profile) if rules.silent else None
         checks = {"stuck": self._stuck, "jump": self._jump, "clock": self._clock, "silent": self._silent}
         self._fields: dict[str, Remembered] = {
             name: check.fields for name, check in checks.items() if check is not None
         }
+        if self._unreported is not None:
+            self._fields |= {"unreported": self._unreported.fields, "messages": self._unreported.devices}
         self.devices = 0
         """Rows there is room for."""
 
@@ -80,6 +85,8 @@ class SensorHealth:
         stuck: dict[tuple[int, int], tuple[float, float]] = {}
         jumps: dict[tuple[int, int], Jumped] = {}
         wrong, missed = {}, {}
+        lacking: dict[int, list[Lacking]] = {}
+        reported = batch.values == batch.values
         times, lags, arrivals = own_times(batch)
         values = np.clip(batch.values, -LARGEST, LARGEST)
         if withheld is not None:
@@ -89,9 +96,11 @@ class SensorHealth:
             if self._clock is not None:
                 told = self._clock.examine(device, times[rows], lags[rows], arrivals[rows])
                 wrong.update({int(rows[i]): what for i, what in told.items()})
-            if heard is not None and self._silent is not None:
+            if heard is not None and self._silent is not None and self._unreported is not None:
                 late = self._silent.examine(device, heard[rows])
                 missed.update({int(rows[i]): what for i, what in late.items()})
+                absent = self._unreported.examine(device, reported[rows], heard[rows], self._silent.due(device))
+                lacking.update({int(rows[i]): what for i, what in absent.items()})
             self._look(batch, values, rows, stuck, jumps)
         if self._stuck is not None and stuck:
             withheld = np.zeros(values.shape, np.bool_) if withheld is None else withheld
@@ -106,9 +115,22 @@ class SensorHealth:
         if wrong:
             found.append(Clock.found(batch, wrong))
             batch = _by_arrival(batch, np.array(sorted(wrong), np.intp))
-        if missed:
-            found.append(_was_silent(batch, missed))
-        return Examined(batch, Faults(tuple(found), withheld, transients))
+        if missed or lacking:
+            found.append(self._silences(batch, missed, lacking))
+        unreported = {row: tuple(one.column for one in channels) for row, channels in lacking.items()}
+        return Examined(batch, Faults(tuple(found), withheld, transients, unreported))
+
+    def _silences(self, batch: ReadingBatch, missed: dict[int, Missed], lacking: dict[int, list[Lacking]]) -> Found:
+        """Devices that had been silent until their reading, and those of which a channel is."""
+        rows = np.zeros(len(batch), np.bool_)
+        rows[[*missed, *lacking]] = True
+
+        def explain(row: int) -> Explained:
+            if row in missed or self._unreported is None:
+                return missed[row].explain()
+            return self._unreported.explain(lacking[row])
+
+        return Found(SILENT, rows, explain)
 
     def _look(
         self,
@@ -154,15 +176,34 @@ class SensorHealth:
         """Devices that are silent now."""
         return 0 if self._silent is None else self._silent.count
 
-    def anew(self, clock: float) -> None:
-        """We could not listen until `clock`: every device has its usual gap anew."""
-        if self._silent is not None:
-            self._silent.anew(clock)
+    @property
+    def silent_channels(self) -> int:
+        """Channels that are silent now, while their devices go on."""
+        return 0 if self._unreported is None else self._unreported.count
 
-    def mark_silent(self, device: int) -> None:
-        """The alert that this device is silent is still open."""
-        if self._silent is not None and device < self.devices:
+    def never_reported(self, device: int) -> list[int]:
+        """Columns that a device has never reported, once there were enough messages of it to say so."""
+        return [] if self._unreported is None else self._unreported.never(device)
+
+    def due(self, device: int) -> float:
+        """Seconds of listening after which a device is silent; infinite where that is not known."""
+        self.make_room(device + 1)
+        return math.inf if self._silent is None else float(self._silent.due(np.array([device], np.intp))[0])
+
+    def anew(self, clock: float) -> None:
+        """We could not listen until `clock`: every device, and every channel, has its usual gap anew."""
+        for check in (self._silent, self._unreported):
+            if check is not None:
+                check.anew(clock)
+
+    def mark_silent(self, device: int, column: int = -1) -> None:
+        """The alert that this device, or one channel of it, is silent is still open."""
+        if self._silent is None or self._unreported is None or device >= self.devices:
+            return
+        if column < 0:
             self._silent.mark(device)
+        else:
+            self._unreported.mark(device, column)
 
     def clock_set(self) -> None:
         """Our own clock was set."""
@@ -204,8 +245,9 @@ class SensorHealth:
             fields.check(name, state)
         for name, fields in saved.items():
             fields.restore(name, state)
-        if self._silent is not None:
-            self._silent.restored()
+        for check in (self._silent, self._unreported):
+            if check is not None:
+                check.restored()
         for array in state.values():
             if array.dtype.kind not in "fiub":
                 raise StateError(f"saved sensor health holds {array.dtype}")
@@ -219,9 +261,3 @@ def _by_arrival(batch: ReadingBatch, rows: NDArray[np.intp]) -> ReadingBatch:
     time[rows] = batch.arrival[rows]
     quality[rows] |= np.uint8(Quality.CLOCK_WRONG)
     return replace(batch, time=time, quality=quality)
-
-
-def _was_silent(batch: ReadingBatch, missed: dict[int, Missed]) -> Found:
-    rows = np.zeros(len(batch), np.bool_)
-    rows[list(missed)] = True
-    return Found(SILENT, rows, lambda row: missed[row].explain())

@@ -3,7 +3,9 @@
 The rhythm is learnt from the gaps between arrivals, in seconds of listening (`listening`): the typical one, and the
 longest usual one, which is the second longest of one to two weeks, so that one outage is not usual and two are. A
 device is silent after a bit more than twice the typical gap (one reading may get lost), and after about twice the
-longest usual one. The fewer gaps are known, and the less regular they are, the longer it is waited for.
+longest usual one. The fewer gaps are known, and the less regular they are, the longer it is waited for. The longest of
+some hundred gaps is a matter of luck: where gaps scatter about their logarithms as chance does, and the longest usual
+one is no longer than they would make it, the limit is not that one but what they make in years.
 """
 
 from __future__ import annotations
@@ -33,8 +35,28 @@ PACKET = 1.0
 MEMORY, MEMORY_GAPS = 8 * 86_400.0, 64
 """The longest usual gap is that of the last one to two memories, each of so many seconds and gaps at least."""
 
-_HEARD, _TYPICAL, _GAPS, _LONGEST, _SECOND, _EARLIER, _EARLIER_SECOND, _SINCE, _IN_MEMORY, _SILENT = range(10)
-_FILLS = (math.nan, *(0.0,) * 9)
+CHANCE = 5.0
+"""Standard deviations of the logarithm of a gap beyond which it is no chance: one in three million."""
+CONSISTENT = 3.8
+"""Standard deviations within which the second longest of thousands of gaps lies where they scatter as chance does."""
+SCATTER_KNOWN, SCATTER_GAPS = 128.0, 512.0
+"""Gaps from which their scatter is known, and after which earlier ones are forgotten."""
+
+(
+    _HEARD,
+    _TYPICAL,
+    _GAPS,
+    _LONGEST,
+    _SECOND,
+    _EARLIER,
+    _EARLIER_SECOND,
+    _SINCE,
+    _IN_MEMORY,
+    _SILENT,
+    _LOG,  # mean of the logarithms of the gaps, and of their squares about it
+    _LOG_SPREAD,
+) = range(12)
+_FILLS = (math.nan, *(0.0,) * 11)
 
 
 class Missed(NamedTuple):
@@ -57,7 +79,7 @@ class Silent:
     def __init__(self, silent_after: float | None = None) -> None:
         """`silent_after`: seconds after which a device is silent at the latest, whatever its rhythm."""
         self._after = math.inf if silent_after is None else silent_after
-        self.fields = Fields(_FILLS, 1)
+        self.fields = Fields(_FILLS, 1, "rhythm")
 
     def examine(self, device: NDArray[np.intp], heard: NDArray[np.float64]) -> dict[int, Missed]:
         """Readings of `device` (M,), each once, arrived at `heard` (M,) seconds of listening, never falling.
@@ -94,6 +116,10 @@ class Silent:
             for row in np.flatnonzero(silent).tolist()
         ]
 
+    def due(self, device: NDArray[np.intp]) -> NDArray[np.float64]:
+        """(M,) seconds of listening after which each of `device` (M,) is silent."""
+        return self._limit(self.fields.take(device))
+
     def _limit(self, f: NDArray[np.float64]) -> NDArray[np.float64]:
         """(M,) seconds of listening after which a device is silent."""
         typical, gaps = np.maximum(f[_TYPICAL], 1e-9), f[_GAPS]
@@ -101,7 +127,13 @@ class Silent:
         irregular = np.maximum(usual / typical - 1.0, 0.0)
         times = np.clip(1.75 + 0.07 * irregular, LEAST, MOST)
         few = 1.0 + (4.0 + 24.0 * np.minimum(irregular, 3.0)) / np.maximum(gaps, 1.0)
-        limit = np.maximum(np.maximum(LOST * typical, times * usual) * few, SHORTEST)
+        longest = times * usual * few
+        scatter = np.sqrt(f[_LOG_SPREAD])
+        by_chance = (gaps >= SCATTER_KNOWN) & (usual <= np.exp(np.minimum(f[_LOG] + CONSISTENT * scatter, 700.0)))
+        error = 1.0 + 1.0 / np.sqrt(np.clip(gaps, 1.0, SCATTER_GAPS))  # of the scatter, one and a half times
+        chance = np.exp(np.minimum(f[_LOG] + CHANCE * scatter * error, 700.0))
+        np.minimum(longest, chance, out=longest, where=by_chance)
+        limit = np.maximum(np.maximum(LOST * typical * few, longest), SHORTEST)
         return np.minimum(np.where(gaps < KNOWN, np.inf, limit), self._after)
 
     def mark(self, device: int) -> None:
@@ -133,6 +165,11 @@ def _learnt(f: NDArray[np.float64], gap: NDArray[np.float64], heard: NDArray[np.
     counted = np.where(early, gap, np.minimum(gap, 3.0 * f[_TYPICAL]))
     f[_GAPS] += 1.0
     f[_TYPICAL] += (counted - f[_TYPICAL]) / np.minimum(f[_GAPS], 32.0)
+    share = 1.0 / np.minimum(f[_GAPS], SCATTER_GAPS)
+    # a gap that was a silence says nothing of the scatter
+    off = np.log(np.maximum(np.where(early, gap, np.minimum(gap, 8.0 * f[_TYPICAL])), 1e-9)) - f[_LOG]
+    f[_LOG] += share * off
+    f[_LOG_SPREAD] += share * ((1.0 - share) * off**2 - f[_LOG_SPREAD])
     old = (heard - f[_SINCE] >= MEMORY) & (f[_IN_MEMORY] >= MEMORY_GAPS)
     if old.any():
         for earlier, now in ((_EARLIER, _LONGEST), (_EARLIER_SECOND, _SECOND)):

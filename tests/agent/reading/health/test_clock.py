@@ -100,6 +100,24 @@ def test_in_a_file_a_time_that_was_set_back_is_told_and_unordered_lines_are_not(
     assert told([*minutes(20), *minutes(20)[:3], *minutes(20, T0 + 1_200.0)]) == {}
 
 
+@pytest.mark.parametrize("interval", [60.0, 900.0])
+def test_in_a_file_a_clock_set_back_is_told_with_what_it_was_set_back_by(interval: float) -> None:
+    before = [T0 + interval * i for i in range(40)]
+    said = told([*before, *[before[-1] + interval - 7_200.0 + interval * i for i in range(30)]])
+    first = said[min(said)]
+    assert (first.state, first.amount) == ("behind", pytest.approx(7_200.0))
+
+
+def test_in_a_file_a_clock_that_was_ahead_for_a_while_is_told_when_it_is_back() -> None:
+    times = [T0 + 300.0 * i + (86_400.0 if 40 <= i < 60 else 0.0) for i in range(100)]
+    said = told(times)
+    assert {(what.state, round(what.amount)) for what in said.values()} == {("was ahead", 86_400)}
+    assert set(said) <= set(range(60, 66))
+    away = [T0 + 300.0 * i + (36_000.0 if i >= 40 else 0.0) for i in range(200)]  # an outage, and later a step back
+    said = told([*away, *[away[-1] + 300.0 - 7_200.0 + 300.0 * i for i in range(30)]])
+    assert {what.state for what in said.values()} == {"behind"}
+
+
 @settings(max_examples=60, derandomize=True, deadline=None)
 @given(st.lists(st.tuples(st.floats(0.0, 5.0), st.floats(0.0, 25.0)), min_size=20, max_size=120))
 def test_jitter_within_the_tolerance_is_never_a_fault(steps: list[tuple[float, float]]) -> None:
