@@ -16,10 +16,10 @@ from vedette_agent.delivery.outbox import Stats
 from vedette_agent.memory import return_freed
 from vedette_agent.mqtt.transport import NotConnected
 from vedette_models import messages, topics
-from vedette_models.messages import Status
+from vedette_models.messages import Limits, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from vedette_agent.config import Config
     from vedette_agent.delivery.database_thread import DatabaseThread
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vedette_agent.mqtt.connection import Connection
     from vedette_agent.reading.telemetry import Telemetry
     from vedette_agent.update.updater import Updater
+    from vedette_models.profile import Profile
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +132,7 @@ class Heartbeat:
             counters=self._tally.counters(),
             models=self._updater.running() if self._updater else {},
             alert_rates={name: watch.alert_rate for name, watch in self._learnt.watches.items()},
+            limits=_limits(watch.profile for watch in self._learnt.watches.values()),
             manifest=self._updater.counter if self._updater else 0,
             nonce=self._updater.nonce if self._updater else "",
             problems=(*self._connection_problems(), *self._own_problems(ingest, box.rows), *self._more_problems()),
@@ -176,3 +178,16 @@ async def _publish(connection: Connection, topic: str, body: bytes) -> None:
             await connection.publish(topic, body, retain=True)
     except (NotConnected, TimeoutError) as error:
         logger.debug("status: %s", error)
+
+
+def _limits(profiles: Iterable[Profile]) -> dict[str, dict[str, Limits]]:
+    """What each profile says its channels can report; only profiles and channels of which it says something."""
+    found = {
+        profile.name: {
+            channel.name: Limits(channel.low, channel.high)
+            for channel in profile.channels
+            if channel.low is not None or channel.high is not None
+        }
+        for profile in profiles
+    }
+    return {name: limits for name, limits in found.items() if limits}

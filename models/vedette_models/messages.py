@@ -37,7 +37,7 @@ class ChannelReason(msgspec.Struct, frozen=True, omit_defaults=True):
     share: float
     """Share of the score, 0 to 1; an alert names the channels with the largest."""
     aspect: str = "value"
-    """What was looked at: the value itself, or for example `mean of the last 24 readings`."""
+    """What was looked at: the value itself, or for example `average over the last 2 h`."""
     unit: str = ""
 
 
@@ -199,6 +199,13 @@ class AlertRate(msgspec.Struct, frozen=True, omit_defaults=True):
     """How long that was, all devices together."""
 
 
+class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a channel's sensor can report, as its profile on the gateway says; None: it does not say."""
+
+    low: float | None = None
+    high: float | None = None
+
+
 class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     """Retained state of an agent, on both brokers; the last will says `online: false`."""
 
@@ -229,6 +236,8 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     """By profile; a profile that is not named runs without a model from the hub."""
     alert_rates: dict[str, AlertRate] = {}
     """By profile."""
+    limits: dict[str, dict[str, Limits]] = {}
+    """By profile and channel, of those that have some."""
     manifest: int = 0
     """Counter of the manifest in force; 0: none, or its counter was lost."""
     nonce: str = ""

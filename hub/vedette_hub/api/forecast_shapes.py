@@ -32,7 +32,10 @@ class ForecastQuery(BaseModel):
         86_400.0, description="Seconds, or such as 90m, 24h, 7d; from one minute to 14 days."
     )
     limit: str = Field(
-        "", max_length=4_000, description="`channel:value`, several with commas between: when will it be crossed?"
+        "",
+        max_length=4_000,
+        description="`channel:value`, several with commas between: when will it be crossed? Without it, those that the "
+        "profile has on the device's gateway.",
     )
     gateway: str = Field("", description="Needed where several gateways have a device of this name.")
     profile: str = Field("", description="Needed where a device has samples of several profiles.")
@@ -105,4 +108,6 @@ class ForecastOut(BaseModel):
     readings: int
     """That the device's own level, trend, scatter and size of the season come from."""
     channels: list[ChannelForecastOut]
+    limits_of: str
+    """`request`, or `profile`: as the device's gateway has them, none where it has none or has not said."""
     limits: list[LimitOut]

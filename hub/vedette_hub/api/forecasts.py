@@ -31,16 +31,18 @@ def show_forecast(device: str, query_data: ForecastQuery) -> dict[str, Any]:
     try:
         with reading(context().engine) as connection:
             known = forecasting.find(connection, device, query_data.gateway, query_data.profile)
+            of_profile = [] if limits else forecasting.profile_limits(connection, known)
         found = forecasting.outlook(known, query_data.horizon)
         crossings = [forecasting.crossing(found, channel, limit) for channel, limit in limits]
+        crossings += forecasting.crossings(found, of_profile)
     except UnknownDeviceError as error:
         abort(404, _sentence(error))
     except NoForecastError as error:
         abort(409, _sentence(error))
-    return forecast_answer(found, query_data.horizon, crossings)
+    return forecast_answer(found, query_data.horizon, crossings, "request" if limits else "profile")
 
 
-def forecast_answer(found: Outlook, horizon: float, crossings: list[Crossing]) -> dict[str, Any]:
+def forecast_answer(found: Outlook, horizon: float, crossings: list[Crossing], limits_of: str) -> dict[str, Any]:
     """Fields of `ForecastOut`."""
     known, since = found.known, float(found.known.time[-1])
     return {
@@ -54,6 +56,7 @@ def forecast_answer(found: Outlook, horizon: float, crossings: list[Crossing]) -
         "step": float(found.time[0]) - since,
         "readings": len(known.time),
         "channels": [_channel(found, column) for column in range(len(known.artifact.channels))],
+        "limits_of": limits_of,
         "limits": [_limit(one, since) for one in crossings],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from sqlalchemy import Connection
 from vedette_hub.errors import HubError
 from vedette_hub.learning import registry
 from vedette_hub.learning.registry import ListedVersion
+from vedette_hub.store.fleet import find_gateway
 from vedette_hub.store.samples import device_segments, sampled_devices
 from vedette_models.artifact import Artifact, from_bytes
 from vedette_models.detectors.forecast import Forecast, Forecasts
@@ -127,6 +129,23 @@ def outlook(known: Known, horizon: float) -> Outlook:
     step = max(detector.interval, horizon / STEPS)
     time = known.time[-1] + step * np.arange(1.0, max(1, int(horizon / step + 1e-9)) + 1.0)
     return Outlook(known, time, detector.forecast(0, time), detector.last_times(0), detector.judged)
+
+
+def profile_limits(connection: Connection, known: Known) -> list[tuple[str, float]]:
+    """(channel, value) of each limit that the profile has on the device's gateway, as that says in its status."""
+    gateway = find_gateway(connection, known.gateway)
+    if gateway is None or gateway.status is None:
+        return []
+    by_channel = gateway.status.limits.get(known.artifact.profile, {})
+    found = [(channel, by_channel[channel]) for channel in known.artifact.channels if channel in by_channel]
+    return [(channel, value) for channel, limits in found for value in (limits.low, limits.high) if value is not None]
+
+
+def crossings(found: Outlook, limits: Iterable[tuple[str, float]]) -> list[Crossing]:
+    """When which of these limits is crossed, of channels that something is expected of."""
+    channels = found.known.artifact.channels
+    expected = {channel: not np.isnan(found.ahead.expected[0, i]) for i, channel in enumerate(channels)}
+    return [crossing(found, channel, limit) for channel, limit in limits if expected[channel]]
 
 
 def crossing(found: Outlook, channel: str, limit: float) -> Crossing:

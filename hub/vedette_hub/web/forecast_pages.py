@@ -27,11 +27,13 @@ def page(gateway: str, device: str) -> Any:
         return redirect(url_for("console.sign_in"))
     asked = request.args.get("hours", "")
     hours = int(asked) if asked.isascii() and asked.isdigit() and int(asked) in HORIZONS.values() else _USUAL
-    found, problem = None, ""
+    found, crossings, problem = None, [], ""
     try:
         with reading(context().engine) as connection:
             known = forecasting.find(connection, device, gateway, request.args.get("profile", ""))
+            limits = forecasting.profile_limits(connection, known)
         found = forecasting.outlook(known, 3_600.0 * hours)
+        crossings = forecasting.crossings(found, limits)
     except (UnknownDeviceError, NoForecastError) as error:
         problem = f"There is no forecast yet: {error}."
     return render_template(
@@ -44,6 +46,7 @@ def page(gateway: str, device: str) -> Any:
         horizons=HORIZONS,
         problem=problem,
         found=found,
+        crossings=crossings,
         charts=forecast_chart.charts(found, 3_600.0 * hours) if found is not None else [],
         box=forecast_chart,
     )

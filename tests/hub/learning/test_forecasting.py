@@ -14,9 +14,11 @@ from tests.hub.learning.readings import deliver
 from tests.hub.web.test_console import form_key
 from tests.models.forecasts import DAILY, START, following, rhythm, small_artifact
 from vedette_hub.learning import registry
+from vedette_hub.store import fleet
 from vedette_hub.store.database import writing
+from vedette_models import messages
 from vedette_models.artifact import Artifact, to_bytes
-from vedette_models.messages import SampleBatch, Segment
+from vedette_models.messages import Limits, SampleBatch, Segment, Status
 
 DAY = 86_400.0
 
@@ -75,6 +77,35 @@ def test_it_says_when_a_limit_is_crossed(call: Call, engine: Engine) -> None:
     assert first["expected_in"] == pytest.approx(first["expected"] - body["since"])
     assert first["expected_at"].endswith("Z")
     assert (never["expected"], never["band"], never["expected_at"]) == (None, None, None)
+
+
+def say_limits(engine: Engine, **limits: Limits) -> None:
+    """As the gateway does in its status."""
+    said = Status("gw-1", online=True, limits={"pump": limits, "fan": {"flow": Limits(1.0, 2.0)}})
+    with writing(engine) as connection:
+        news = fleet.GatewayNews(online=True, status=messages.to_bytes(said).decode())
+        fleet.save_news(connection, {"gw-1": news}, START)
+
+
+def test_the_limits_of_the_profile_count_unless_others_are_asked_for(call: Call, client: Any, engine: Engine) -> None:
+    know(engine)
+    send(engine, drift=4.0, days=6.0)
+    _, body = call("GET", "devices/p%2F1/forecast?horizon=7d")
+    assert (body["limits_of"], body["limits"]) == ("profile", [])
+    say_limits(engine, flow=Limits(low=0.0, high=82.0), speed=Limits(high=1.0))
+    _, body = call("GET", "devices/p%2F1/forecast?horizon=7d")
+    assert [(one["channel"], one["limit"], one["side"]) for one in body["limits"]] == [
+        ("flow", 0.0, "below"),
+        ("flow", 82.0, "above"),
+    ]
+    assert body["limits"][0]["expected"] is None
+    asked = call("GET", "devices/p%2F1/forecast?horizon=7d&limit=flow:82")[1]
+    assert (asked["limits_of"], asked["limits"]) == ("request", body["limits"][1:])
+    key = form_key(client.get("/login").get_data(as_text=True))
+    client.post("/login", data={"token": client.token, "form_key": key})
+    page = client.get("/devices/gw-1/p%2F1/forecast?hours=168").get_data(as_text=True)
+    assert "flow above 82.0" in page
+    assert "not within this time" in page
 
 
 @pytest.mark.parametrize(
