@@ -24,13 +24,17 @@ _BESIDE = ((6.0, 5), (10.0, 2), (math.inf, 1))
 """Readings beside an edge, by the departure in standard deviations below which it takes so many to tell."""
 CLOSE = 0.62
 """Share of the mean departure within which the readings after it must be back."""
+BEYOND = 0.4
+"""Share of the mean departure by which the excursion must lie beyond both the readings before and those after it."""
 _EARLIER = 4
 """Readings by which it may have begun before it was noticed."""
 SURE = 1.3
 """Times the usual noise that the scatter of the few readings around an excursion reaches by chance; what counts is the
 excess: a noise that is known from hundreds of readings is not to be replaced by the luck of 25."""
-_TREND = 1.5
-"""Standard errors from which the readings before the excursion were heading somewhere."""
+_TREND, _STEEP = 1.5, 3.0
+"""Standard errors from which the readings before the excursion were heading somewhere; so many where what comes after
+is almost as far from what was before as the excursion."""
+_ALMOST = 0.8
 _NEAR = 6
 """Readings before the excursion that say where it left, where there is no trend."""
 _NEARLY = 1.0 - 1e-9
@@ -94,29 +98,38 @@ def weigh(x: NDArray[np.float64], end: int, sigma: float, least: float = 0.0) ->
     if not size > least * sigma * spread * _NEARLY or size == math.inf:
         return None  # infinite: values too far apart for single precision
     beside = next(readings for most, readings in _BESIDE if size < most * sigma)
-    edge = min(beside, length)
-    sign = math.copysign(1.0, departure)
-    near = x[first - beside : last + beside].tolist()
-    inward = sign * (_mean_of(near[beside : beside + edge]) - _mean_of(near[:beside]))
-    if inward < SUDDEN * size:
+    inward, outward = _edges(x, first, last, beside, departure)
+    if not (inward >= SUDDEN * size and outward >= SUDDEN * size):
         return None
-    outward = sign * (_mean_of(near[-beside - edge : -beside]) - _mean_of(near[-beside:]))
-    less, more = min(inward, outward), max(inward, outward)
-    by_chance = BY_CHANCE * sigma * math.sqrt(2.0 / beside + 2.0 / edge)
-    if not (less >= SUDDEN * size and more - less <= max((1.0 - ALIKE) * more, by_chance)):
-        return None
+    if min(inward, outward) < ALIKE * max(inward, outward):
+        # a steep season makes one edge larger and the other smaller, and so does chance
+        inward, outward = _edges(off, first, last, beside, departure)
+        by_chance = BY_CHANCE * sigma * math.sqrt(2.0 / beside + 2.0 / min(beside, length))
+        if abs(inward - outward) > max((1.0 - ALIKE) * max(inward, outward), by_chance):
+            return None
     surrounding = off.take(around.where)
     noise = max(sigma, math.sqrt(float(np.add.reduce(surrounding**2)) / (len(surrounding) - 2)) / SURE)
-    after = _mean(x[last:])
-    away = abs(after - _mean(x[first - _NEAR : first]))
+    before, within, after = _mean(x[first - _NEAR : first]), _mean(x[first:last]), _mean(x[last:])
+    sign = math.copysign(1.0, departure)
+    if min(sign * (within - before), sign * (within - after)) < BEYOND * size:
+        return None  # one step that tilts the line, and no more
+    away = abs(after - before)
     if away > CLOSE * size:
         earlier = _until(first)
         slope, level = _line(x, earlier)
-        if not abs(slope) * math.sqrt(earlier.square) > _TREND * noise:
+        if not abs(slope) * math.sqrt(earlier.square) > (_TREND if away <= _ALMOST * size else _STEEP) * noise:
             return None
         if abs(after - (level + slope * _mean(place[last:]))) > CLOSE * size:
             return None
     return Excursion(departure, noise * spread, after, first, length)
+
+
+def _edges(x: NDArray[np.float64], first: int, last: int, beside: int, departure: float) -> tuple[float, float]:
+    """By how much `x` leaves at `first` and comes back at `last`, of `beside` readings on either side."""
+    sign, edge = math.copysign(1.0, departure), min(beside, last - first)
+    near = x[first - beside : last + beside].tolist()
+    inward = sign * (_mean_of(near[beside : beside + edge]) - _mean_of(near[:beside]))
+    return inward, sign * (_mean_of(near[-beside - edge : -beside]) - _mean_of(near[-beside:]))
 
 
 def _stretch(off: NDArray[np.float64], first: int, last: int) -> tuple[int, int]:

@@ -48,8 +48,9 @@ SHORT = 4
 """Readings that what begins with a value far off may last to be looked at without an edge."""
 WEIGHT = 6.2
 """Standard errors that a jump needs at least: beyond what Gaussian noise shows in years."""
-SIZE = 2.5
-"""Standard deviations of the noise that a jump of any length needs: less is what a season or a load does to a level."""
+SIZE, BEND = 2.4, 0.0025
+"""Standard deviations of the noise that a jump needs, and how many more by the square of its readings: less is what a
+season or a load does to a level, whose bends grow so."""
 GAUSSIAN = 5.2
 """Standard errors that Gaussian noise hardly ever shows in a memory ..."""
 TAIL = 6.0
@@ -274,7 +275,9 @@ class Jump:
             c["lately"][series] = lately = 0.0
         # what weighs less than the largest of this memory is neither a jump nor anything to learn
         excursion = weigh(newest.last(c, series, count, needed), length, sigma, known)
-        if excursion is None or excursion.length > LONGEST or abs(excursion.departure) < SIZE * sigma:
+        if excursion is None or excursion.length > LONGEST:
+            return None
+        if abs(excursion.departure) < (SIZE + BEND * excursion.length**2) * sigma:
             return None
         weight, usual = excursion.weight, max(known, float(c["earlier"][series]))
         limit = max(WEIGHT, WEIGHT + TAIL * (usual - GAUSSIAN)) * (1.0 + YOUNG / count)
