@@ -27,7 +27,7 @@ class View:
         self.values: list[float] = []  # all of them: this is the reference, not the product
         self.mean = self.step = 0.0
 
-    def score(self, value: float, floor: float) -> float:
+    def score(self, value: float, floor: float, allowed: float = 0.0) -> float:
         n = len(self.values) + 1
         turn = (n - 1) // self.horizon * self.horizon  # when the range was last renewed
         shown = self.values[max(0, turn - self.horizon - 1) :]
@@ -38,7 +38,9 @@ class View:
         self.values.append(value)
         if n <= 50 + self.lag or min(shown) <= value <= max(shown):
             return 0.0
-        outside = max(value - max(shown), min(shown) - value)
+        outside = max(value - max(shown), min(shown) - value) - allowed
+        if outside <= 0.0:
+            return 0.0
         step = max(self.step, floor) if self.floored else self.step
         return n / (n + 300) * outside / math.sqrt((abs(value - self.mean) + 1e-12) * (step + 1e-12))
 
@@ -53,7 +55,8 @@ class ScalarRangeBreak:
         self.hour: int | None = None
         self.before: float | None = None
         self.kept: list[float] = []
-        self.usually_kept = 0.0
+        self.unfamiliar = True
+        self.usually_kept = self.one_way = 0.0
         self.pairs: list[tuple[float, float]] = []
         lags = (1, 1, 1, 1, 1, 1, 24, 12, 48, 100)
         logarithmic = (3, 8, 9)
@@ -67,8 +70,8 @@ class ScalarRangeBreak:
         self.level += (abs(x) - self.level) / (age + 1)
         shown = self.look(time, x)
         scores = [
-            view.score(value, 0.001 * self.level)
-            for view, value in zip(self.views, shown, strict=True)
+            view.score(value, 0.001 * self.level, math.inf if number == 4 and self.unfamiliar else 0.0)
+            for number, (view, value) in enumerate(zip(self.views, shown, strict=True))
             if value is not None
         ]
         best = max(scores)
@@ -102,6 +105,8 @@ class ScalarRangeBreak:
         if hour != self.hour:
             self.end_of_hour()
             self.hour, self.before = hour, self.week[hour][0] if hour in self.week else None
+        few = len(self.kept) < 24
+        self.unfamiliar = self.before is None or few or abs(self.one_way) > 0.95 * self.usually_kept
         mean, seen = self.week.get(hour, (0.0, 0))
         self.week[hour] = mean + max(0.3, 1 / (seen + 1)) * (x - mean), seen + 1
         return x - mean if seen else None
@@ -117,6 +122,7 @@ class ScalarRangeBreak:
             self.week[self.hour] = self.before + change, seen
         self.kept.append(abs(change))
         self.usually_kept += (abs(change) - self.usually_kept) / min(len(self.kept), 168)
+        self.one_way += (change - self.one_way) / min(len(self.kept), 168)
 
     def novelty(self, readings: list[float]) -> float | None:
         """Every third pair of neighbours is kept, six readings late, up to a hundred."""

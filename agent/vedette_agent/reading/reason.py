@@ -61,7 +61,8 @@ def _said(of: ChannelReason) -> str:
     holds_for = f" {condition}" if condition else ""
     if looked_at.startswith(VALUE):  # and then perhaps, for example, " at this hour of the week"
         if condition.startswith("in the last"):
-            return f"{of.channel} {said}, {f'between {least} and {most}' if least != most else f'always {least}'}{holds_for}"
+            between = f"between {least} and {most}" if least != most else f"always {least}"
+            return f"{of.channel} {said}, {between}{holds_for}"
         return f"{of.channel} {said}, usually {usual}{looked_at.removeprefix(VALUE)}{holds_for}"
     if looked_at.startswith(AVERAGE):
         return f"{of.channel} averages {said}{looked_at.removeprefix(AVERAGE)}, usually {usual}{holds_for}"

@@ -26,7 +26,7 @@ class Finding(NamedTuple):
     """Why a channel scored: what was looked at, what it was, and what it usually is."""
 
     aspect: str
-    """`value`, or what was looked at instead, for example `mean of the last 24 readings`."""
+    """`value`, or what was looked at instead, for example `average over the last 2 h`; see `vedette_models.aspects`."""
     value: float
     low: float
     high: float

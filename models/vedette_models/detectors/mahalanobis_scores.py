@@ -7,16 +7,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vedette_models.aspects import AVERAGE, FEW, VALUE
+from vedette_models.aspects import OTHERS as BY_OTHERS
 from vedette_models.detectors.base import Finding
 
 EXPLAINED = 0.5
 """Score from which channels get their share of it: below, nobody asks."""
 SIGMAS = 3.0
 """Half of a usual range, in standard deviations."""
-VALUE = "value"
-MEAN = "mean of the last few readings"
-OTHERS = "mean of the last few readings, by what the other channels show"
-"""After the comma stands what the usual range holds for."""
+MEAN = f"{AVERAGE} {FEW}"
+OTHERS = f"{MEAN}, {BY_OTHERS}"
 
 
 class Explained(NamedTuple):

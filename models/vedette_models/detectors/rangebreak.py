@@ -13,6 +13,9 @@ The score of a view is how far it leaves its range, divided by the geometric mea
 view's mean and of the view's mean step over its own window, and weighted by age / (age + 300). The score of a channel
 is that of its largest view if no break was as large in the last 100 readings (or 5 % of its age, where that is more),
 otherwise 0.
+
+Missing data never raises an anomaly: see `rangebreak_gaps`. The hour-of-week profile speaks of hours that it knows from
+an earlier week, once it has seen how much hours differ from week to week, and never of a series that only grows.
 """
 
 from __future__ import annotations
@@ -27,14 +30,22 @@ from vedette_models.columns import Columnar, Columns
 from vedette_models.detectors import rangebreak_gaps, rangebreak_ranges, rangebreak_views
 from vedette_models.detectors.base import Finding, StateError
 from vedette_models.detectors.rangebreak_gaps import Pace
-from vedette_models.detectors.rangebreak_ranges import AGE, RECORDS, Breaks, Ranges, Records
+from vedette_models.detectors.rangebreak_ranges import (
+    AGE,
+    FIELDS_BEFORE_GAPS,
+    HORIZON,
+    RECORDS,
+    Breaks,
+    Ranges,
+    Records,
+)
 from vedette_models.detectors.rangebreak_views import (
     CHUNK,
-    PAIR,
     PLAINNESS,
     VIEWS,
     WEEK,
     WEEK_HOURS,
+    Past,
     Views,
     describe,
     hour_of_week,
@@ -46,6 +57,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from vedette_models.detectors.rangebreak_gaps import Gap
+    from vedette_models.detectors.rangebreak_ranges import Summaries
     from vedette_models.readings import ReadingBatch
 
 _LAYOUT = {**rangebreak_views.LAYOUT, **rangebreak_ranges.LAYOUT, **rangebreak_gaps.LAYOUT}
@@ -60,7 +73,7 @@ class RangeBreak(Columnar):
     >>> values[350] = 3.0
     >>> scores = detector.score(ReadingBatch.of([0] * 400, 60.0 * np.arange(400), values))
     >>> int(scores.total.argmax()), scores.finding(350, 0).aspect
-    (350, 'value')
+    (350, 'value, in the last 1.7 h')
     """
 
     name = "rangebreak"
@@ -101,9 +114,8 @@ class RangeBreak(Columnar):
         if records is not None and records.ndim == 4 and records.shape[2] < RECORDS:
             state["records"] = np.zeros((*records.shape[:2], RECORDS, records.shape[3]), records.dtype)
             state["records"][:, :, : records.shape[2]] = records
-        if "visit" not in state and "week_mean" in state:  # saved by an earlier release
-            shape = (*state["week_mean"].shape[:2], 4)
-            state["visit"] = np.broadcast_to(np.array(_LAYOUT["visit"].fill), shape)
+        for name in ("visit", "pace", "summary"):  # what an earlier release did not keep yet is not known
+            _complete(state, name)
         super().restore(state)
 
     def _check(self, state: Mapping[str, NDArray[np.generic]]) -> None:
@@ -115,11 +127,12 @@ class RangeBreak(Columnar):
         hour = np.asarray(state["visit"], np.float64)[..., 0]
         if not ((hour >= -1.0) & (hour < WEEK_HOURS) & (hour % 1 == 0)).all():
             raise StateError('saved array "visit" names an hour that no week has')
+        Pace.check(state["pace"])
 
     def score(self, batch: ReadingBatch) -> RangeBreakScores:
         """Score each reading against what came before it, then learn it. NaN marks a channel that was not reported.
 
-        The time of a reading matters only as its hour of the week. Values beyond ± 1e100 count as that.
+        The time of a reading matters only as its hour of the week, and for gaps. Values beyond ± 1e100 count as that.
 
         Raises:
             ValueError: columns that do not fit together or another number of channels, an infinite value, a time that
@@ -156,12 +169,13 @@ class RangeBreak(Columnar):
         summaries = self._ranges.open(series, x)
         views = np.empty((2, VIEWS, len(x)))  # values, values a lag ago
         views[1] = summaries.previous
-        complete = self._views.look(series, summaries.age, x, hour, summaries.deviation, views)
-        unfamiliar = self._views.unfamiliar(series)
         gap = self._pace.note(series, summaries.age, time)
+        since = None if gap is None else gap.since
+        complete = self._views.look(series, summaries.age, x, hour, summaries.deviation, views, since)
+        unfamiliar = self._views.unfamiliar(series)
         allowed = None
         if gap is not None:
-            gap.mute(views)
+            gap.mute(views[0])
             allowed, complete = gap.allowance(summaries.steps), False
         if unfamiliar.any():
             allowed = np.zeros((VIEWS, len(x))) if allowed is None else allowed
@@ -183,9 +197,30 @@ class RangeBreak(Columnar):
             largest[row],
             breaks,
             self._ranges.other_side(summaries, breaks),
-            summaries.deviation[breaks.row],
-            self._views.recent_range(len(x), breaks.row),
+            self._past(series, summaries, gap, breaks.row),
         )
+
+    def _past(
+        self, series: NDArray[np.intp], summaries: Summaries, gap: Gap | None, row: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
+        """(6, B) of `Past`, but for the reading, of these rows of the round."""
+        age = summaries.age[row]
+        contiguous = age if gap is None else np.minimum(age, gap.since[row]).astype(np.intp)
+        recent = self._views.recent_range(len(series), row, np.maximum(contiguous, 1))
+        return np.array([summaries.deviation[row], self._pace.interval(series[row]), age, *recent])
+
+
+def _complete(state: dict[str, NDArray[np.generic]], name: str) -> None:
+    """Fill up a saved array that an earlier release has left out, or that had fewer fields then."""
+    fill = np.array(_LAYOUT[name].fill)
+    age = state.get("summary")
+    if age is None or age.ndim != 3:
+        return
+    saved = state.get(name, np.zeros((*age.shape[:2], 0)))
+    fewer = (0, 4) if name == "visit" else (0,) if name == "pace" else (FIELDS_BEFORE_GAPS,)
+    if saved.ndim == 3 and saved.shape[2] in fewer:
+        missing = np.broadcast_to(fill[saved.shape[2] :], (*saved.shape[:2], len(fill) - saved.shape[2]))
+        state[name] = np.concatenate([saved, missing], axis=2)
 
 
 class _Records(NamedTuple):
@@ -199,35 +234,18 @@ class _Records(NamedTuple):
     """(B,) all breaks of these series, also by other views than the one with the largest."""
     other_side: NDArray[np.float64]
     """(B,) see `Ranges.other_side`."""
-    deviation: NDArray[np.float64]
-    """(B,) mean absolute deviation of the series."""
-    recent: NDArray[np.float64]
-    """(2, B) smallest and largest of the readings before this one, as far as the windows go."""
+    past: NDArray[np.float64]
+    """(6, B) of `Past`, but for the reading."""
 
     def describe(self, i: int, x: float) -> Finding:
         """The i-th break, by the reading `x`, in words."""
-        place, deviation = int(self.breaks.place[i]), float(self.deviation[i])
-        if place == PAIR:
-            least, most = self.recent[:, i].tolist()
-            if not least <= x <= most:
-                return Finding("value", x, least, most)  # says the same more plainly
+        deviation, interval, age, recent, least, most = self.past[:, i].tolist()
+        past = Past(x, deviation, interval, int(age), int(recent), least, most)
+        place = int(self.breaks.place[i])
         value, high, low = float(self.breaks.value[i]), float(self.breaks.reach[i]), -float(self.other_side[i])
-        if place < VIEWS:
-            found = describe(place, x, value, low, high, deviation)
-        else:
-            found = describe(place - VIEWS, x, -value, -high, -low, deviation)
-        return self._within_reason(found, i) if found.value == x else found
-
-    def _within_reason(self, found: Finding, i: int) -> Finding:
-        """A usual range of readings, no wider on the side that was not left than readings have been of late.
-
-        What a residual may do in either direction, added to what is expected now, can say of a pressure that it is
-        usually below zero.
-        """
-        least, most = self.recent[:, i].tolist()
-        if found.value > found.high:
-            return found._replace(low=least) if found.low < least < found.high else found
-        return found._replace(high=most) if found.low < most < found.high else found
+        if place >= VIEWS:
+            value, low, high = -value, -high, -low
+        return describe(place % VIEWS, value, low, high, past, HORIZON)
 
 
 class _Found(NamedTuple):

@@ -47,8 +47,10 @@ _LEARNT = slice(0, 2 * VIEWS)
 _PREVIOUS = slice(2 * VIEWS, 3 * VIEWS)
 _NEWEST = slice(3 * VIEWS, 5 * VIEWS)
 _MEAN, _DEVIATION, _LEVEL, AGE, _WEEK_COUNT, _RENEWAL = range(5 * VIEWS, 5 * VIEWS + 6)
-_FIELDS = 5 * VIEWS + 6
-_UNKNOWN = (0.0,) * (2 * VIEWS) + (np.nan,) * VIEWS + (-np.inf,) * (2 * VIEWS) + (0.0,) * 6
+_MUTED = slice(5 * VIEWS + 6, 6 * VIEWS + 6)
+"""Readings at which a view had nothing to show for a gap."""
+FIELDS_BEFORE_GAPS, FIELDS = 5 * VIEWS + 6, 6 * VIEWS + 6
+_UNKNOWN = (0.0,) * (2 * VIEWS) + (np.nan,) * VIEWS + (-np.inf,) * (2 * VIEWS) + (0.0,) * (6 + VIEWS)
 
 _FIRST = FIRST_READING.astype(np.float64)[:, None]
 _MATURITY = np.array([np.zeros(VIEWS), LAGS])[:, :, None]  # of the mean, of the mean step
@@ -59,7 +61,7 @@ _FLOORS.reshape(2, VIEWS)[:, [LOG_RATIO, LOG_STEP_48, LOG_STEP_100]] = 0.0
 _WARM_COUNT = np.tile((WARM + LAGS).astype(np.float64), 2)
 
 LAYOUT: Mapping[str, Column] = {
-    "summary": Column((_FIELDS,), _UNKNOWN),
+    "summary": Column((FIELDS,), _UNKNOWN),
     "reach": Column((2, VIEWS), -np.inf),  # of each view the largest v, and the largest -v, of its whole range
     # By place first: places that no series has needed yet are never written, and so take no memory.
     "records": Column((RECORDS, 2), series_last=True),  # when (age), and how large; 0: free
@@ -80,6 +82,8 @@ class Summaries(NamedTuple):
     """(R,) mean absolute deviation."""
     previous: NDArray[np.float64]
     """(10, R) what each view showed at the reading before; NaN: nothing yet."""
+    steps: NDArray[np.float64]
+    """(10, R) mean step of each view before this reading."""
 
 
 class Breaks(NamedTuple):
@@ -126,17 +130,20 @@ class Ranges:
         sizes -= averages
         sizes /= count
         averages += sizes
-        return Summaries(series, table, age, count, table[_DEVIATION], table[_PREVIOUS])
+        return Summaries(series, table, age, count, table[_DEVIATION], table[_PREVIOUS], table[VIEWS : 2 * VIEWS])
 
-    def learn(self, summaries: Summaries, views: NDArray[np.float64], complete: bool) -> Breaks | None:
+    def learn(
+        self, summaries: Summaries, views: NDArray[np.float64], allowed: NDArray[np.float64] | None, complete: bool
+    ) -> Breaks | None:
         """Learn `views` (2, 10, R), values and values a lag ago, which is overwritten; return what lay outside.
 
-        `complete` says that there is no NaN, which stands where a view has no value.
+        Where something is `allowed` (10, R), a view has left its range only if it is farther away than that. `complete`
+        says that there is no NaN, which stands where a view has no value.
         """
         series, table = summaries.series, summaries.table
         rows = len(series)
         values = views[0]
-        counts = summaries.readings - _FIRST  # values of each view, this one included
+        counts = summaries.readings - _FIRST - table[_MUTED]  # values of each view, this one included
         weeks = table[_WEEK_COUNT]
         signed = np.empty((2, VIEWS, rows))
         signed[0] = values
@@ -157,6 +164,9 @@ class Ranges:
         else:
             known = values == values
             weeks += known[WEEK]
+            muted = ~known & (counts > 0.0)
+            table[_MUTED] += muted
+            counts -= muted
             counts[WEEK] = weeks
             np.copyto(table[_PREVIOUS], values, where=known)
             weights = counts - _MATURITY
@@ -171,16 +181,22 @@ class Ranges:
         hits = np.flatnonzero(signed > newest)
         breaks = None
         if len(hits):
-            breaks = self._extend(summaries, hits, counts, signed)
+            breaks = self._extend(summaries, hits, counts, signed, allowed)
             np.fmax(newest, signed, out=newest)
         due = summaries.readings >= table[_RENEWAL]
         if np.logical_or.reduce(due):
+            counts[(values != values) & (counts > 0.0)] = -1.0  # nothing is renewed by what is not there
             self._renew(summaries, np.flatnonzero(due), counts, signed)
         self._summary[series] = table.T
         return breaks
 
     def _extend(
-        self, summaries: Summaries, hits: NDArray[np.intp], counts: NDArray[np.float64], signed: NDArray[np.float64]
+        self,
+        summaries: Summaries,
+        hits: NDArray[np.intp],
+        counts: NDArray[np.float64],
+        signed: NDArray[np.float64],
+        allowed: NDArray[np.float64] | None,
     ) -> Breaks | None:
         """Extend the ranges to the `hits` among `signed` (2, 10, R); return those outside a range that is warm."""
         table, rows = summaries.table, len(summaries.series)
@@ -192,12 +208,16 @@ class Ranges:
         self._reach[cell] = np.maximum(value, reach)
         lane = hits % (VIEWS * rows)  # view x rows + row
         count = counts.take(lane)
-        outside = np.flatnonzero((value > reach) & (count > _WARM_COUNT.take(place)))
+        beyond = value - reach
+        if allowed is not None:
+            with np.errstate(invalid="ignore"):  # anything is allowed to a view that has shown nothing yet
+                beyond -= allowed.take(lane)
+        outside = np.flatnonzero((beyond > 0.0) & (count > _WARM_COUNT.take(place)))
         if len(outside) == 0:
             return None
         breaks = Breaks(row, place, value, reach, count).take(outside)
         row, place, value, reach, count = breaks
-        lane = lane.take(outside)
+        lane, beyond = lane.take(outside), beyond.take(outside)
         spread = np.abs(signed.take(lane) - table.take(lane))
         lane += VIEWS * rows
         step = _FLOORS.take(place)
@@ -207,7 +227,7 @@ class Ranges:
         step += TINY
         spread *= step
         size = count / (count + YOUNG)
-        size *= value - reach
+        size *= beyond
         size /= np.sqrt(spread)
         return Breaks(row, place, value, reach, size)
 

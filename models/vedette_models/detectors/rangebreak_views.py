@@ -6,10 +6,11 @@ far from the others (0 at power-on, then 1e6 ± 0.1), the digits that count.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from vedette_models.aspects import AVERAGE, STEP, THIS_HOUR, UNLIKE, VALUE, lasting
 from vedette_models.columns import Column
 from vedette_models.detectors.base import Finding
 from vedette_models.windows import Windows
@@ -58,9 +59,12 @@ series usually keep: a fault that lasts into the next hours is not what is expec
 gains 0.4, 0.9 and 0.3 points (standard, low FP, low FN) and 0.4 with a category left out."""
 VISITS = 24
 """Visits of hours known from an earlier week that it takes to know what is usual."""
-_HOUR, _BEFORE, _CHANGE, _COUNT = range(4)
+ONE_WAY = 0.95
+"""Share of what hours change from week to week that goes one way, from which the series only grows: no usual week."""
+_HOUR, _BEFORE, _CHANGE, _COUNT, _TREND = range(5)
+VISIT_FIELDS = 5
 """Of the visit of an hour that is going on: which, -1 none yet; what its mean was before, NaN unknown; and of earlier
-visits how much means changed on average, and how many there were."""
+visits how much means changed on average, how many there were, and how much they changed with the sign."""
 _CYCLE = np.arange(1200)
 _PLACES = np.stack(
     [
@@ -72,6 +76,11 @@ _PLACES = np.stack(
 """(3, 1200) by age modulo 1200: where the two logarithmic activity views keep their value, and the slot of the pair
 that is due to be kept, -1 where none is."""
 _LARGEST_LOG = 650.0
+_REFERENCE = {MEDIAN_25: 25, MEDIAN_51: 51, MEDIAN_101: 101, LOG_RATIO: 101}
+"""By view, the readings whose median a reading is compared with."""
+FENCE = 3.0
+"""Interquartile ranges beyond the quartiles from which a reading stands alone (Tukey's outer fence): a spike, or a jump
+that was rejected, is not what is usual."""
 
 LAYOUT: Mapping[str, Column] = {
     "readings": Windows.column(RING),
@@ -80,7 +89,7 @@ LAYOUT: Mapping[str, Column] = {
     # By hour first: at any moment nearly all devices are in the same hour, so their profile fits into the cache.
     "week_mean": Column((WEEK_HOURS,), series_last=True),
     "week_visits": Column((WEEK_HOURS,), dtype=np.uint8, series_last=True),
-    "visit": Column((4,), (-1.0, np.nan, 0.0, 0.0)),
+    "visit": Column((VISIT_FIELDS,), (-1.0, np.nan, 0.0, 0.0, 0.0)),
     "activity": Column((sum(_LOG_LAGS),), np.nan),
 }
 
@@ -126,12 +135,14 @@ class Views:
         hour: NDArray[np.intp],
         deviation: NDArray[np.float64],
         views: NDArray[np.float64],
+        since: NDArray[np.float64] | None = None,
     ) -> bool:
         """Write (2, 10, R) `views`: values, and for the views with longer lags than 1 their values a lag ago.
 
         NaN stands where there is none; returns whether there is no NaN. `series`, `age` (readings before this one), the
         readings `x`, the `hour` of the week and the mean absolute `deviation` of the series so far are (R,), 2 <= R <=
-        CHUNK. The series are all different, or all copies of one.
+        CHUNK. The series are all different, or all copies of one. `since` (R,) a gap there were so many readings: the
+        step across it is no step from one reading to the next.
         """
         rows = len(series)
         values = views[0]
@@ -161,16 +172,24 @@ class Views:
             values[PAIR, age < FIRST_READING[PAIR]] = np.nan
             places[2, age < PAIRS_FROM] = -1
         self._keep_pairs(series, recent, places[2])
-        self._activity_views(series, recent, deviation, places[:2], views)
+        self._activity_views(series, recent, deviation, places[:2], views, since)
         return seen and youngest >= MATURE
 
-    def recent_range(self, rows: int, which: NDArray[np.intp]) -> NDArray[np.float64]:
-        """(2, K) smallest and largest of up to 100 readings before the last, for rows `which` (K,) of the last look.
+    def recent_range(
+        self, rows: int, which: NDArray[np.intp], readings: NDArray[np.intp]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Of rows `which` (K,) of the last look, (K,) how many readings there were among the newest `readings` (K,) of
+        up to 100 before the last, and the smallest and largest of them that do not stand alone.
 
         `rows` is how many rows that look had.
         """
         before = self._recent_memory[: (RING - 1) * rows].reshape(RING - 1, rows)[:, which]
-        return np.stack([np.fmin.reduce(before, axis=0), np.fmax.reduce(before, axis=0)])
+        before[np.arange(RING - 1, 0, -1)[:, None] > readings] = np.nan
+        low, high = np.nanpercentile(before, (25.0, 75.0), axis=0)
+        reach = FENCE * (high - low)
+        count = np.add.reduce(before == before, axis=0)
+        before[(before < low - reach) | (before > high + reach)] = np.nan
+        return count, np.fmin.reduce(before, axis=0), np.fmax.reduce(before, axis=0)
 
     def _week(
         self,
@@ -199,6 +218,14 @@ class Views:
         self._week_mean[cell] = mean
         return fewest > 0
 
+    def unfamiliar(self, series: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """(R,) whether nobody knows yet what is usual at this hour of the week, or the series has no usual week."""
+        _, before, change, count, trend = self._visit.take(series, axis=0).T
+        unfamiliar: NDArray[np.bool_] = before != before
+        unfamiliar |= count < VISITS
+        unfamiliar |= np.abs(trend) > ONE_WAY * change
+        return unfamiliar
+
     def _begin_hour(self, series: NDArray[np.intp], hour: NDArray[np.intp]) -> None:
         """Limit what the hours that are over have learnt, and note what is known of those that begin."""
         visit = self._visit.take(series, axis=0).T
@@ -212,7 +239,9 @@ class Views:
             change[settled] = np.clip(change[settled], -limit, limit)
             self._week_mean[cell[settled]] = (over[_BEFORE] + change)[settled]
             over[_COUNT] += 1.0
-            over[_CHANGE] += (np.abs(change) - over[_CHANGE]) / np.minimum(over[_COUNT], WEEK_HOURS)
+            recent = np.minimum(over[_COUNT], WEEK_HOURS)
+            over[_CHANGE] += (np.abs(change) - over[_CHANGE]) / recent
+            over[_TREND] += (change - over[_TREND]) / recent
             visit[:, known] = over
         cell = hour * self._series + series
         visit[_HOUR] = hour
@@ -252,6 +281,7 @@ class Views:
         deviation: NDArray[np.float64],
         places: NDArray[np.intp],
         views: NDArray[np.float64],
+        since: NDArray[np.float64] | None,
     ) -> None:
         """Mean of the last 24 readings, mean absolute step of the last 12, and its logarithm over 48 and 100."""
         rows = len(series)
@@ -259,6 +289,10 @@ class Views:
         steps = self._steps_memory[: (RING - 1) * rows].reshape(RING - 1, rows)
         np.subtract(recent[1:], recent[:-1], out=steps)
         np.abs(steps, out=steps)
+        if since is not None:
+            across = np.flatnonzero(since < len(steps))
+            place = len(steps) - 1 - since[across].astype(np.intp)
+            steps[place, across] = np.nan_to_num(before[STEP_12, across], nan=0.0)
         now_and_before = views[::-1]
         np.add.reduce(recent[-48:].reshape(2, 24, rows), axis=1, out=now_and_before[:, MEAN_24])
         np.add.reduce(steps[-24:].reshape(2, 12, rows), axis=1, out=now_and_before[:, STEP_12])
@@ -293,29 +327,63 @@ def _medians(window: NDArray[np.float64], age: NDArray[np.intp], youngest: int, 
         medians[row] = 0.5 * (part[each, (count - 1) // 2] + part[each, count // 2])
 
 
-def describe(view: int, x: float, value: float, low: float, high: float, deviation: float) -> Finding:
+class Past(NamedTuple):
+    """What a break is told by, beside its view: the series as it was just before."""
+
+    x: float
+    """The reading."""
+    deviation: float
+    """Mean absolute deviation of the series at that moment."""
+    interval: float
+    """Usual seconds between readings; 0: not known."""
+    readings: int
+    """How many there were before."""
+    recent: int
+    """How many of them, the newest, are looked at here ..."""
+    least: float
+    """... and the smallest and largest, but for what stands alone."""
+    most: float
+
+
+def describe(view: int, value: float, low: float, high: float, past: Past, horizon: int) -> Finding:
     """What left its range, in the reading's own unit.
 
-    `value` is what `view` showed of the reading `x`, `low` and `high` the range it had shown before; `deviation` is the
-    mean absolute deviation of the series at that moment. low <= high and all is finite.
+    `value` is what `view` showed, `low` and `high` the range it had shown before, in its last `horizon` readings at
+    least. low <= high and all is finite. A reading unlike all recent ones is told by that, whatever noticed it; where
+    the range is not all that the series has shown, the aspect says so.
     """
-    if view in (MEDIAN_25, MEDIAN_51, MEDIAN_101):
-        return Finding("value", x, x - value + low, x - value + high)
-    if view == WEEK:
-        return Finding("value at this hour of the week", x, x - value + low, x - value + high)
-    if view == LOG_RATIO:
-        scale = deviation + TINY
-        median = float(compress(np.array([x]), np.array([scale]))[0]) - value
-        return Finding("value", x, _expand(median + low, scale), _expand(median + high, scale))
-    if view == PAIR:
-        return Finding("distance of the last two readings from any two before", value, low, high)
+    x, interval = past.x, past.interval
+    forgets = f", in the last {lasting(horizon, interval)}" if past.readings > horizon else ""
     if view == MEAN_24:
-        return Finding("mean of the last 24 readings", value, low, high)
-    if view == STEP_12:
-        return Finding("average change over the last 12 readings", value, low, high)
-    window = LAGS[view]
-    activity = (_activity(value, deviation), _activity(low, deviation), _activity(high, deviation))
-    return Finding(f"average change over the last {window} readings", *activity)
+        return Finding(f"{AVERAGE} over the last {lasting(24, interval)}{forgets}", value, low, high)
+    if view in (STEP_12, LOG_STEP_48, LOG_STEP_100):
+        if view != STEP_12:
+            value, low, high = (_activity(logarithm, past.deviation) for logarithm in (value, low, high))
+        return Finding(f"{STEP} over the last {lasting(int(LAGS[view]), interval)}{forgets}", value, low, high)
+    if not past.least <= x <= past.most:
+        if view != WEEK:
+            return Finding(f"{VALUE}, in the last {lasting(past.recent, interval)}", x, past.least, past.most)
+    elif view == PAIR:
+        return Finding(f"{UNLIKE} of the last {lasting(PAIRS * PAIR_EVERY, interval)}", value, low, high)
+    if view == LOG_RATIO:
+        scale = past.deviation + TINY
+        median = float(compress(np.array([x]), np.array([scale]))[0]) - value
+        low, high = _expand(median + low, scale), _expand(median + high, scale)
+    else:
+        low, high = x - value + low, x - value + high
+    aspect = THIS_HOUR if view == WEEK else f"{VALUE}, given the {lasting(_REFERENCE[view], interval)} before"
+    return _within_reason(Finding(aspect, x, low, high), past)
+
+
+def _within_reason(found: Finding, past: Past) -> Finding:
+    """A usual range of readings, no wider on the side that was not left than readings have been of late.
+
+    What a residual may do in either direction, added to what is expected now, can say of a pressure that it is
+    usually below zero.
+    """
+    if found.value > found.high:
+        return found._replace(low=past.least) if found.low < past.least < found.high else found
+    return found._replace(high=past.most) if found.low < past.most < found.high else found
 
 
 def _expand(compressed: float, scale: float) -> float:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vedette_models.aspects import AVERAGE, STEP, VALUE
 from vedette_models.calibration import Prior
 from vedette_models.detectors.base import Finding
 from vedette_models.features import FEATURES, WindowFeatures
@@ -38,12 +39,12 @@ _LEAST = 1e-12
 """What a channel counts at least, so that a score always has a reason."""
 _MEAN, _LAST_MINUS_MEAN = FEATURES.index("mean"), FEATURES.index("last minus mean")
 _WORDS = {
-    "mean": "mean of the last {} readings",
+    "mean": f"{AVERAGE} over the last {{}} readings",
     "deviation": "spread of the last {} readings",
     "minimum": "smallest of the last {} readings",
     "maximum": "largest of the last {} readings",
-    "last minus mean": "value",
-    "mean step": "average change over the last {} readings",
+    "last minus mean": VALUE,
+    "mean step": f"{STEP} over the last {{}} readings",
 }
 
 
@@ -120,16 +121,21 @@ class VectorDetector(ABC):
             ValueError: another number of channels, an infinite value, or a device row there is no room for. Nothing is
                 entered then.
         """
-        vectors = self._features.update(batch)
-        known = batch.values == batch.values
-        known &= ~np.isnan(vectors[:, ::PER_CHANNEL])
-        if not known.all():
-            vectors = np.where(known.repeat(PER_CHANNEL, axis=1), vectors, self.usual.median)
+        vectors, known = self._entered(batch)
         total = np.zeros(len(batch))
         rows = np.flatnonzero(known.any(axis=1))
         if len(rows):
             total[rows] = self.scale(vectors if len(rows) == len(batch) else vectors[rows])
         return VectorScores(self, vectors, known, total)
+
+    def _entered(self, batch: ReadingBatch) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """(N, F) vectors after these readings, none missing, and (N, C) of which channels they know something."""
+        vectors = self._features.update(batch)
+        known = batch.values == batch.values
+        known &= ~np.isnan(vectors[:, ::PER_CHANNEL])
+        if not known.all():
+            vectors = np.where(known.repeat(PER_CHANNEL, axis=1), vectors, self.usual.median)
+        return vectors, known
 
     def scale(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N, F) vectors, none missing -> (N,) scores; at least 1 exactly where scikit-learn says outlier."""
@@ -169,6 +175,9 @@ class VectorScores:
         A channel counts as far as the score falls when it takes its training median, if something about it is unusual;
         where nothing is unusual about any channel, their combination is, and all count.
         """
+        return self._window_shares()
+
+    def _window_shares(self) -> NDArray[np.float64]:
         shares = np.zeros(self._known.shape)
         row, channel = np.nonzero(self._known & (self.total >= EXPLAINED)[:, None])
         if not len(row):
@@ -178,7 +187,7 @@ class VectorScores:
         without = self._vectors[row]
         values = np.take_along_axis(without, own, axis=1)
         np.put_along_axis(without, own, usual.median[own], axis=1)
-        drop = np.maximum(self.total[row] - self._detector.scale(without), _LEAST)
+        drop = np.maximum(self.total[row] - self._scale(without, row), _LEAST)
         unusual = np.zeros(self._known.shape, np.bool_)
         unusual[row, channel] = _unusual(values, own, usual).any(axis=1)
         explained_by_some: NDArray[np.bool_] = np.asarray(unusual.any(axis=1))
@@ -186,6 +195,10 @@ class VectorScores:
         explained = np.unique(row)
         shares[explained] *= (self.total[explained] / shares[explained].sum(axis=1))[:, None]
         return shares
+
+    def _scale(self, vectors: NDArray[np.float64], rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Scores of (R, F) vectors in the place of those of these rows (R,) of the batch."""
+        return self._detector.scale(vectors)
 
     def finding(self, row: int, channel: int) -> Finding | None:
         """Why `by_channel[row, channel]` is what it is; None where it is 0."""
