@@ -41,7 +41,7 @@ from vedette_models.detectors.rangebreak import RangeBreak
 from vedette_models.readings import ReadingBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -145,12 +145,16 @@ def microseconds(detector: Detector, scenario: Scenario) -> float:
     return round(1e6 * min(passes[1:]) / (40 * BATCH), 2)
 
 
-def of_scenario(scenario: Scenario, told: Callable[[str], None]) -> dict[str, dict[str, Any]]:
-    """By detector, its figures on this scenario."""
+def of_scenario(
+    scenario: Scenario, told: Callable[[str], None], only: Collection[str] = ()
+) -> dict[str, dict[str, Any]]:
+    """By detector, its figures on this scenario; of all, or `only` of these."""
     dataset = build(scenario.learnt, width=WINDOW, at_least=200, at_most=LearningSection().max_vectors)
     figures: dict[str, dict[str, Any]] = {}
     online: Mapping[str, Callable[[int], Detector]] = {"rangebreak": RangeBreak, "mahalanobis_online": Mahalanobis}
     for name, make in online.items():
+        if only and name not in only:
+            continue
         detector = make(scenario.channels)
         figures[name] = {**judge(scenario, watched(detector, scenario))._asdict()}
         figures[name] |= {"train_s": 0.0, "us_per_reading": microseconds(detector, scenario)}
@@ -158,6 +162,8 @@ def of_scenario(scenario: Scenario, told: Callable[[str], None]) -> dict[str, di
     first, last = dataset.period
     lineage = Lineage(samples=int(dataset.trained.sum()), first=first, last=last, trained=NOW)
     for name, train in trainers().items():
+        if only and name not in only:
+            continue
         began = time.process_time()
         try:
             trained = train(dataset)
@@ -203,23 +209,36 @@ def beside_sklearn(scenario: Scenario, rounds: int) -> dict[str, dict[str, float
     return figures
 
 
-def run(names: list[str], seed: int, rounds: int, told: Callable[[str], None]) -> dict[str, Any]:
-    """All figures."""
-    scenarios = {name: of_scenario(generate(name, seed), told) for name in names}
-    proofs = [one["parity"] for figures in scenarios.values() for one in figures.values() if "parity" in one]
-    margin = {
-        name: round(figures["ensemble"]["f1"] - max(figures[member]["f1"] for member in MEMBERS), 4)
-        for name, figures in scenarios.items()
+def margin(figures: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """F1 of the ensemble less that of the best of what may be its members; None where not all were asked for."""
+    members = (*MEMBERS, Mahalanobis.name)
+    if not {"ensemble", *members} <= figures.keys():
+        return None
+    return round(float(figures["ensemble"]["f1"] - max(figures[member].get("f1", 0.0) for member in members)), 4)
+
+
+def worst(proofs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is worst about proofs of parity; nothing where there are none."""
+    if not proofs:
+        return {}
+    return {
+        "max_error": max(proof["max_error"] for proof in proofs),
+        "label_flips": sum(proof["flips"] for proof in proofs),
+        "compared_each": min(proof["inputs"] for proof in proofs),
     }
+
+
+def run(
+    names: list[str], seed: int, rounds: int, told: Callable[[str], None], only: Collection[str] = ()
+) -> dict[str, Any]:
+    """All figures."""
+    scenarios = {name: of_scenario(generate(name, seed), told, only) for name in names}
+    proofs = [one["parity"] for figures in scenarios.values() for one in figures.values() if "parity" in one]
     return {
         "scenarios": scenarios,
-        "ensemble_less_best_member": margin,
-        "scikit_learn": beside_sklearn(generate(names[0], seed), rounds),
-        "parity": {
-            "max_error": max(proof["max_error"] for proof in proofs),
-            "label_flips": sum(proof["flips"] for proof in proofs),
-            "compared_each": min(proof["inputs"] for proof in proofs),
-        },
+        "ensemble_less_best_member": {name: margin(figures) for name, figures in scenarios.items()},
+        "scikit_learn": {} if only else beside_sklearn(generate(names[0], seed), rounds),
+        "parity": worst(proofs),
         "conditions": {
             "seed": seed,
             "devices": DEVICES,
@@ -252,7 +271,8 @@ def table(result: dict[str, Any]) -> str:
                 f"  {detector:22} {one['precision']:9.3f} {one['recall']:7.3f} {one['f1']:6.3f} "
                 f"{one['false_alerts']:6} {one['train_s']:8.1f} {one['us_per_reading']:11.1f}"
             )
-        lines.append(f"  ensemble less its best member: {result['ensemble_less_best_member'][name]:+.3f}\n")
+        if (less := result["ensemble_less_best_member"][name]) is not None:
+            lines.append(f"  ensemble less its best member: {less:+.3f}\n")
     for name, one in result["scikit_learn"].items():
         lines.append(
             f"{name:24} {one['us_per_vector']:8.2f} µs a vector, scikit-learn {one['sklearn_us_per_vector']:8.2f}: "
@@ -266,13 +286,16 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--scenario", action="append", choices=list(SCENARIOS), help="only this one; may be repeated")
+    parser.add_argument("--detector", action="append", metavar="NAME", help="only this one; may be repeated")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=9, help="measurements of each time, in turn")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write F1 as a picture, SVG or PNG by its name")
     parser.add_argument("--json", action="store_true", help="print JSON only")
     arguments = parser.parse_args()
     told: Callable[[str], None] = (lambda what: None) if arguments.json else partial(print, flush=True)
-    result = run(arguments.scenario or list(SCENARIOS), arguments.seed, arguments.rounds, told)
+    result = run(
+        arguments.scenario or list(SCENARIOS), arguments.seed, arguments.rounds, told, arguments.detector or ()
+    )
     if arguments.plot:
         draw(arguments.plot, result["scenarios"])
     print(json.dumps(result) if arguments.json else table(result))

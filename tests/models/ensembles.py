@@ -6,9 +6,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from tests.models.baselines import normal_start
 from tests.models.forests import complete_vectors, isolation_forest, normal_readings
 from tests.models.vector_models import lof, one_class_svm
-from vedette_models.detectors.ensemble import Combination, Ensemble, Member, Surprise
+from vedette_models.detectors.ensemble import Combination, Ensemble, Member, Surprise, Together
+from vedette_models.detectors.mahalanobis import Mahalanobis
 from vedette_models.detectors.usual import Usual
 
 SHARES = np.array([1.0, 0.5, 0.1, 0.02])
@@ -31,3 +33,10 @@ def combination(channels: int, width: int) -> tuple[Combination, Usual]:
 def ensemble(channels: int, devices: int, width: int = 12) -> Ensemble:
     """A trained detector that knows no device."""
     return Ensemble(*combination(channels, width), channels, width, devices)
+
+
+def ensemble_with_mahalanobis(channels: int, devices: int, width: int = 12) -> Ensemble:
+    """One that has `mahalanobis` as a member too, and knows no device."""
+    surprise = Surprise(np.array([0.0, 0.6, 1.0]), np.array([0.0, 1.0, 2.0]), 3.0)
+    together = Together(Mahalanobis(channels, start=normal_start(channels), learns=False), surprise)
+    return Ensemble(*combination(channels, width), channels, width, devices, together)

@@ -31,6 +31,7 @@ from vedette_models.detectors.mahalanobis_progress import (
     NEXT_FIT,
     NOTHING,
     PEAK,
+    PEAK_COUNT,
     REACH,
     READINGS,
     REGIME,
@@ -90,11 +91,20 @@ class Mahalanobis:
     prior = Prior(per_week=0.7, exponent=1.75)
 
     def __init__(
-        self, channels: int, devices: int = 0, *, start: Start | None = None, first_fit: int = FIRST_FIT
+        self,
+        channels: int,
+        devices: int = 0,
+        *,
+        start: Start | None = None,
+        first_fit: int = FIRST_FIT,
+        learns: bool = True,
     ) -> None:
+        """Without `learns` it judges by its `start` and by nothing else, always: as a member of an ensemble, whose one
+        boundary holds for scores that mean what they meant in training.
+        """
         if channels > MAX_CHANNELS:
             raise ValueError(f"mahalanobis judges at most {MAX_CHANNELS} channels together, not {channels}")
-        self.start, self._first_fit = start, first_fit
+        self.start, self._first_fit, self._learns = start, first_fit, learns
         self._forbidden = np.zeros(channels, np.bool_) if start is None else start.scale == 0.0
         layout = {
             "level": Column(),  # smoothed readings
@@ -258,6 +268,10 @@ class Mahalanobis:
         total[cells], blame[cells] = scored, np.where(reported, self._blame[device], 0.0)
         if len(found.cells):
             explained.append(found._replace(cells=cells[found.cells]))
+        if not self._learns:
+            progress[:, PEAK_COUNT] = 0.0  # nor does its reach change
+            self._progress[device] = progress
+            return
 
         within = np.flatnonzero(~strange)
         self._own.learn(device[within], x[within], level[within], reported[within])

@@ -19,8 +19,8 @@ from vedette_hub.learning.errors import TrainingRefusedError
 from vedette_hub.learning.sources import synthetic
 from vedette_hub.learning.trainer import TrainedModel
 from vedette_hub.learning.training import ensemble, lof, one_class_svm, prototypes
-from vedette_hub.learning.training.ensemble import surprise_of
-from vedette_hub.learning.training.power import shifted
+from vedette_hub.learning.training.ensemble import choose, surprise_of
+from vedette_hub.learning.training.power import made_up, shifted
 from vedette_hub.learning.training.trained import Settings
 from vedette_hub.learning.training.vector_model import FOLD_WINDOWS, Fitted, prepared, unseen
 from vedette_models.artifact import load
@@ -230,16 +230,78 @@ def test_wild_vectors_in_training_do_not_spoil_the_model() -> None:
 def test_made_up_faults_shift_one_channel_and_a_blind_member_is_left_out() -> None:
     made = dataset(series(1, 900))
     chosen = prepared(made).chosen
-    faults = shifted(chosen, 1)
+    faults = shifted(chosen, made_up(chosen, 1))
     assert ((faults[:, 2::6] <= faults[:, 0::6] + 1e-9) & (faults[:, 0::6] <= faults[:, 3::6] + 1e-9)).all()
 
     figures = ensemble.train(made, Settings(), lambda done, what: None).figures
     found = figures["found_of_made_up_faults"]
-    assert set(found) == {"isolation_forest", "lof", "one_class_svm"}
-    assert set(figures["members"]) == {
-        name for name, share in found.items() if share >= ensemble.WEAK * max(found.values())
+    assert set(found) == {"isolation_forest", "lof", "one_class_svm", "all together"}
+    left_out = figures["members_left_out"]
+    assert {*figures["members"], *left_out} == {*found, "mahalanobis"} - {"all together"}
+    assert "drifting" in left_out["mahalanobis"]
+    best = max(set(found) - {"all together", "mahalanobis"}, key=found.__getitem__)
+    assert best in figures["members"]
+    assert found["all together"] >= found[best]
+    assert "isolation_forest" in left_out
+
+
+def coupled(number: int, readings: int = 900) -> Series:
+    """Channels that follow one load, which is never the same for long."""
+    draw = np.random.default_rng(number)
+    values = np.outer(10.0 * draw.normal(size=readings), [1.0, -2.0, 0.5, 3.0]) + draw.normal(0.0, 0.3, (readings, 4))
+    return Series(f"pump-{number}", START + 60.0 * np.arange(readings), values)
+
+
+def test_where_channels_move_together_mahalanobis_is_a_member() -> None:
+    trained = train(source(coupled(1), coupled(2), channels=4), "ensemble")
+    assert "mahalanobis" in trained.report["members"]
+    assert trained.report["parity"]["flips"] == 0
+    found = trained.report["found_of_made_up_faults"]
+    assert found["mahalanobis"] > 1.5 * max(found["lof"], found["one_class_svm"])
+    detector = load(trained.data, profile="pump").detector
+    detector.resize(4)
+    later = coupled(3, 500)
+    later.values[400:, 3] = -later.values[400:, 3]
+    scores = detector.score(ReadingBatch.of([0] * 500, later.times, later.values))
+    assert (scores.total[50:400] < 1.0).all()
+    assert (scores.total[430:] >= 1.0).all()
+    assert scores.by_channel[450:].sum(axis=0).argmax() == 3
+    finding = scores.finding(499, 3)
+    assert finding is not None
+    assert "what the other channels show" in finding.aspect
+
+
+def test_a_single_channel_has_an_ensemble_without_mahalanobis_and_the_report_says_why() -> None:
+    one = series(1, 900, 1)
+    figures = ensemble.train(
+        build(source(one, channels=1), width=16, at_least=200, at_most=10**6), Settings(), lambda done, what: None
+    ).figures
+    assert "mahalanobis" not in figures["members"]
+    assert "T² needs 2 channels" in figures["members_left_out"]["mahalanobis"]
+
+
+def test_members_are_those_that_find_most_together_at_the_same_budget() -> None:
+    draw = np.random.default_rng(0)
+
+    def candidate(found: slice) -> ensemble._Candidate:
+        faulty = np.zeros(1_000)
+        faulty[found] = 9.0
+        return ensemble._Candidate(draw.exponential(size=10_000), faulty)
+
+    def limit(surprise: np.ndarray) -> float:
+        return float(np.quantile(surprise, 0.999))
+
+    whole = {
+        "lof": candidate(slice(0, 600)),
+        "one_class_svm": candidate(slice(0, 500)),
+        "mahalanobis": candidate(slice(500, 1_000)),
     }
-    assert "one_class_svm" in figures["members"]
+    names, found = choose(whole, limit)
+    assert names[:2] == ["lof", "mahalanobis"]
+    assert found["all together"] == 1.0
+    noisy = whole["mahalanobis"]._replace(unseen=100.0 * draw.exponential(size=10_000))
+    assert choose({**whole, "mahalanobis": noisy}, limit)[0][0] == "lof"
+    assert "mahalanobis" not in choose({**whole, "mahalanobis": noisy}, limit)[0]
 
 
 def test_surprise_is_the_rarity_of_a_score() -> None:

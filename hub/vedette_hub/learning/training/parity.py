@@ -66,6 +66,16 @@ def prove(
     return result
 
 
+def both(one: Parity, other: Parity) -> Parity:
+    """The worse of two proofs in every respect, for what is made of two parts."""
+    return Parity(
+        min(one.inputs, other.inputs),
+        max(one.max_error, other.max_error),
+        one.flips + other.flips,
+        min(one.near, other.near),
+    )
+
+
 def _beside(
     wanted: Decision, pool: NDArray[np.float64], decided: NDArray[np.float64], near: float, draw: np.random.Generator
 ) -> NDArray[np.float64]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,16 +15,30 @@ LARGEST = 2.0
 _LEVELS = [FEATURES.index(name) for name in ("mean", "minimum", "maximum")]
 
 
-def shifted(vectors: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """DRAWN of the vectors (N, F), each with one channel at another level for the whole window, up or down.
+class Faults(NamedTuple):
+    """D made-up faults, each in the window of a vector."""
 
-    A channel that never varies stays where it is.
-    """
+    row: NDArray[np.intp]
+    """(D,) of the vector."""
+    channel: NDArray[np.intp]
+    """(D,)"""
+    shift: NDArray[np.float64]
+    """(D,) what is added to the channel, in its own unit; 0 for one that never varies."""
+
+
+def made_up(vectors: NDArray[np.float64], seed: int) -> Faults:
+    """DRAWN faults in vectors (N, F): one channel is at another level for the whole window, up or down."""
     draw = np.random.default_rng(seed)
-    chosen = vectors[draw.integers(0, len(vectors), DRAWN)]
-    channel = draw.integers(0, vectors.shape[1] // len(FEATURES), DRAWN) * len(FEATURES)
+    row = draw.integers(0, len(vectors), DRAWN)
+    channel = draw.integers(0, vectors.shape[1] // len(FEATURES), DRAWN)
     low, high = np.percentile(vectors, [1.0, 99.0], axis=0)
-    shift = draw.uniform(-LARGEST, LARGEST, DRAWN) * (high - low)[channel + FEATURES.index("mean")]
+    spread = (high - low)[channel * len(FEATURES) + FEATURES.index("mean")]
+    return Faults(row, channel, draw.uniform(-LARGEST, LARGEST, DRAWN) * spread)
+
+
+def shifted(vectors: NDArray[np.float64], faults: Faults) -> NDArray[np.float64]:
+    """(D, F) the vectors that the faults make of vectors (N, F)."""
+    chosen = vectors[faults.row]
     for level in _LEVELS:
-        chosen[np.arange(DRAWN), channel + level] += shift
+        chosen[np.arange(len(chosen)), faults.channel * len(FEATURES) + level] += faults.shift
     return chosen
