@@ -169,7 +169,7 @@ class Heartbeat:
         share = rows / self._config.outbox.max_rows
         if share > NEARLY_FULL:
             found.append(f"outbox is {share:.0%} full; at the limit the oldest rows are given up")
-        return found
+        return found + self._learnt.never_reported()
 
 
 async def _publish(connection: Connection, topic: str, body: bytes) -> None:

@@ -50,6 +50,21 @@ class Learnt:
         """Devices that have stopped reporting."""
         return sum(watch.health.silent for watch in self.watches.values())
 
+    def never_reported(self) -> list[str]:
+        """A sentence for each channel that is configured and that some device has never reported."""
+        said = []
+        for profile, watch in self.watches.items():
+            by_channel: dict[int, list[int]] = {}
+            for row, channel in watch.health.never_reported():
+                by_channel.setdefault(channel, []).append(row)
+            for channel, rows in by_channel.items():
+                name, device = watch.profile.channel_names[channel], watch.table.name(rows[0])
+                whom = f"{len(rows)} devices never report it, {device} for one" if len(rows) > 1 else f"not by {device}"
+                said.append(
+                    f"profile {profile}: {name} was never reported: {whom}; is its name right, the sensor there?"
+                )
+        return said
+
     def open_alerts(self) -> list[Alert]:
         """The newest revision of every open alert."""
         return [alert for watch in self.watches.values() for alert in watch.decider.open_alerts]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from tests.agent.alerts import alert
 from vedette_agent.learnt import Learnt
@@ -13,6 +14,7 @@ from vedette_agent.reading.effects import AlertStateRow
 from vedette_agent.reading.profile_watch import ProfileWatch
 from vedette_models.messages import Alert
 from vedette_models.profile import Channel, Profile
+from vedette_models.readings import ReadingBatch
 
 PUMP = Profile("pump", (Channel("flow"),))
 
@@ -47,3 +49,16 @@ def test_an_alert_of_a_device_there_is_no_room_for_is_cleared(tmp_path: Path) ->
     states = [row("pump", "pump-1", None), row("pump", "pump-2", opened)]
     effects = learnt(tmp_path, max_devices=1).resume(states, now=0.0)
     assert [event.device for event in effects.alerts] == ["pump-2"]
+
+
+def test_a_channel_that_no_device_has_reported_is_said(tmp_path: Path) -> None:
+    profile = Profile("pump", (Channel("flow"), Channel("pressure")))
+    watch = ProfileWatch(profile, "gateway-1", "epoch", 3)
+    known = Learnt(tmp_path, {"pump": watch})
+    assert known.never_reported() == []
+    for device in ("a", "b"):
+        rows = np.full(25, watch.table.row(device), np.intp)
+        values = np.array([[1.0, np.nan]] * 25)
+        watch.process(ReadingBatch.of(rows, 1.7e9 + 60.0 * np.arange(25), values), 60.0 * np.arange(25))
+    (said,) = known.never_reported()
+    assert said.startswith("profile pump: pressure was never reported: 2 devices never report it, a for one; ")

@@ -114,9 +114,8 @@ class ProfileWatch:
         """By device and channel, which are not judged, or not with the others, now, and why; only devices with some."""
         names = self.profile.channel_names
         found: dict[str, dict[str, str]] = {}
-        for row, device in enumerate(self.table.names()):
-            if device is not None and (absent := self.health.never_reported(row)):
-                found[device] = {names[channel]: WORDS[LeftOut.NEVER_REPORTED] for channel in absent}
+        for row, channel in self.health.never_reported():
+            found.setdefault(self.table.name(row), {})[names[channel]] = WORDS[LeftOut.NEVER_REPORTED]
         for detector in self.pipeline.detectors:
             if isinstance(detector, Mahalanobis):
                 for row, device in enumerate(self.table.names()[: detector.devices]):

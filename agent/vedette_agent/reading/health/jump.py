@@ -267,7 +267,7 @@ class Jump:
         c = self.fields.columns
         count = int(c["count"][series])
         needed = BEFORE + length + AFTER
-        if count < needed:
+        if count < max(needed, KNOWN):
             return None
         known, lately = float(c["usual"][series]), float(c["lately"][series])
         if lately and count - float(c["lately_at"][series]) > TURN:
@@ -286,7 +286,7 @@ class Jump:
         warm = count >= WARM_UP and (time - float(c["since"][series]) >= DAY or count >= WARM_UP_WITHOUT_DAY)
         if not (warm and weight > limit):
             # a jump is looked at several times while it becomes one: its beginning is not what is usual here
-            if weight > lately and count >= KNOWN:
+            if weight > lately:
                 c["lately"][series], c["lately_at"][series] = weight, count
             return None
         # told once; from now on only what stands out more

@@ -181,9 +181,11 @@ class SensorHealth:
         """Channels that are silent now, while their devices go on."""
         return 0 if self._unreported is None else self._unreported.count
 
-    def never_reported(self, device: int) -> list[int]:
-        """Columns that a device has never reported, once there were enough messages of it to say so."""
-        return [] if self._unreported is None else self._unreported.never(device)
+    def never_reported(self) -> list[tuple[int, int]]:
+        """(device row, column) of channels that a device has never reported, in enough messages to say so."""
+        never = np.zeros((0, 0), np.bool_) if self._unreported is None else self._unreported.never()
+        rows, columns = never.nonzero()
+        return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
     def due(self, device: int) -> float:
         """Seconds of listening after which a device is silent; infinite where that is not known."""

@@ -154,15 +154,14 @@ class Unreported:
         late &= (irregular < NOW_AND_THEN) | (now - own[_BEGAN] >= QUIET_HOURS)
         return late
 
-    def never(self, row: int) -> list[int]:
-        """Columns that a device has never reported, in all the messages of it there were; none while they are few."""
-        if row >= self.devices.devices:
-            return []
-        count, complete = self.devices.table[row, _COUNT], self.devices.table[row, _COMPLETE]
-        if count < KNOWN or complete > 0.0:
-            return []
-        channels = len(self._profile.channels)
-        return np.flatnonzero(self.fields.table[row * channels : (row + 1) * channels, _REPORTS] == 0.0).tolist()
+    def never(self) -> NDArray[np.bool_]:
+        """(D, C) channels that a device has never reported, where there were enough messages of it to say so."""
+        d = self.devices.table
+        some = (d[:, _COUNT] >= KNOWN) & (d[:, _COMPLETE] == 0.0)
+        never: NDArray[np.bool_] = some[:, None] & (
+            self.fields.table[:, _REPORTS].reshape(len(d), len(self._profile.channels)) == 0.0
+        )
+        return never
 
     def mark(self, row: int, column: int) -> None:
         """This channel was silent when we stopped, and is until it is reported."""
@@ -181,7 +180,10 @@ class Unreported:
     def restored(self) -> None:
         """After a restart the clock begins at 0: so does every channel's gap."""
         d, f = self.devices.table, self.fields.table
-        shift = np.maximum(d[:, _COMPLETE_HEARD], f[:, _HEARD].reshape(len(d), -1).max(axis=1, initial=-np.inf))
+        shift = np.maximum(
+            d[:, _COMPLETE_HEARD],
+            f[:, _HEARD].reshape(len(d), len(self._profile.channels)).max(axis=1, initial=-np.inf),
+        )
         shift = np.where(np.isfinite(shift), shift, 0.0)
         d[:, _BEGAN] -= shift
         f[:, _SINCE] -= shift.repeat(len(self._profile.channels))

@@ -141,7 +141,7 @@ def test_a_channel_that_was_never_reported_is_stated_and_no_alert() -> None:
     assert gateway.all([(20.0, NAN)] * 100) == []
     assert gateway.watch.left_out() == {"d": {"h": "never reported"}}
     gateway.hear((20.0, 50.0))
-    assert gateway.watch.health.never_reported(0) == []
+    assert gateway.watch.health.never_reported() == []
 
 
 @pytest.mark.parametrize("cut", [1, 7, 64])
