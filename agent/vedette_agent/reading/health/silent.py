@@ -35,8 +35,8 @@ PACKET = 1.0
 MEMORY, MEMORY_GAPS = 8 * 86_400.0, 64
 """The longest usual gap is that of the last one to two memories, each of so many seconds and gaps at least."""
 
-CHANCE = 5.0
-"""Standard deviations of the logarithm of a gap beyond which it is no chance: one in three million."""
+CHANCE = 4.8
+"""Standard deviations of the logarithm of a gap beyond which it is no chance: one in a million."""
 CONSISTENT = 3.8
 """Standard deviations within which the second longest of thousands of gaps lies where they scatter as chance does."""
 SCATTER_KNOWN, SCATTER_GAPS = 128.0, 512.0
@@ -130,7 +130,7 @@ class Silent:
         longest = times * usual * few
         scatter = np.sqrt(f[_LOG_SPREAD])
         by_chance = (gaps >= SCATTER_KNOWN) & (usual <= np.exp(np.minimum(f[_LOG] + CONSISTENT * scatter, 700.0)))
-        error = 1.0 + 1.0 / np.sqrt(np.clip(gaps, 1.0, SCATTER_GAPS))  # of the scatter, one and a half times
+        error = 1.0 + 0.5 / np.sqrt(np.clip(gaps, 1.0, SCATTER_GAPS))  # of the scatter, by so many gaps
         chance = np.exp(np.minimum(f[_LOG] + CHANCE * scatter * error, 700.0))
         np.minimum(longest, chance, out=longest, where=by_chance)
         limit = np.maximum(np.maximum(LOST * typical * few, longest), SHORTEST)

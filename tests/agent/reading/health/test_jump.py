@@ -91,3 +91,41 @@ def test_values_too_far_apart_for_single_precision_are_none() -> None:
     values = noise()
     values[AT : AT + 3] = 1e60
     assert shown(jump().examine, values) == {}
+
+
+def offsets(length: int, size: float, seed: int, series: int = 300, readings: int = 700) -> tuple[int, int]:
+    """(jumps told of an offset of noise that begins at reading 600, at any other time) of so many series."""
+    random = np.random.default_rng(seed)
+    values = random.normal(20.0, 1.0, (series, readings))
+    values[:, 600 : 600 + length] += size
+    check, rows, told, other = Jump(ONE), np.arange(series), 0, 0
+    check.fields.resize(series)
+    for i in range(readings):
+        found = check.examine(rows, values[:, i], np.full(series, T0 + INTERVAL * i))
+        told += sum(abs(i - what.ago - 600) <= 5 for what in found.values())
+        other += sum(abs(i - what.ago - 600) > 5 for what in found.values())
+    return told, other
+
+
+def test_a_jump_does_not_set_its_own_limit_while_it_becomes_one() -> None:
+    told, other = offsets(10, 4.0, seed=11)
+    assert told >= 297
+    assert other == 0
+
+
+def test_what_lasts_longer_than_a_jump_may_is_a_level() -> None:
+    assert offsets(LONGEST + 6, 6.0, seed=12) == (0, 0)
+
+
+def test_a_step_that_stays_is_no_jump_even_where_a_line_through_it_would_tilt() -> None:
+    assert offsets(100, 5.0, seed=13) == (0, 0)
+
+
+def test_the_sentence_says_when() -> None:
+    values = np.random.default_rng(3).normal(20.0, 1.0, 1_100)
+    values[1_000:1_003] += 60.0
+    check = Jump(ONE)
+    check.fields.resize(1)
+    (jumped,) = shown(check.examine, values).values()
+    assert abs(jumped.began - (T0 + INTERVAL * 1_000)) <= INTERVAL
+    assert ", from about 2023-11-18 09:3" in check._sentence(0, jumped)

@@ -52,6 +52,17 @@ def test_an_irregular_battery_device_is_waited_for_longer() -> None:
     assert check.tick(at + 5.5 * 900.0)
 
 
+def test_of_many_battery_devices_hardly_any_hides_a_gap_of_five_intervals_behind_its_longest_one() -> None:
+    devices, random = 1_000, np.random.default_rng(7)
+    check, rows = silent(devices), np.arange(devices)
+    at, sound = np.zeros(devices), 0
+    for _ in range(700):
+        at += 900.0 * np.exp(random.normal(0.0, 0.3, devices))
+        sound += len(check.examine(rows, at))
+    assert sound == 0
+    assert len(check.examine(rows, at + 5.0 * 900.0)) >= 0.99 * devices
+
+
 def test_packets_of_readings_are_one_arrival() -> None:
     check = silent()
     at = rhythm(check, [0.01, 0.01, 0.01, 599.97] * 50)
