@@ -256,3 +256,29 @@ def test_what_it_was_built_from_comes_out_again() -> None:
     assert all(np.array_equal(again.arrays[name], array) for name, array in good.arrays.items())
     with pytest.raises(ValueError, match="nothing"):
         _ = Mahalanobis(3).learnt
+
+
+def test_a_channel_that_comes_back_is_not_compared_with_what_it_was_long_ago() -> None:
+    seeds, learnt, gap, after = 30, 900, 150, 40
+    noise = np.stack([np.random.default_rng(seed).normal(size=(learnt + gap + after, 3)) for seed in range(seeds)], 1)
+    load = np.sin(2 * np.pi * np.arange(len(noise)) / 24)[:, None, None] * np.array([1.0, 2.0, -1.0])
+    values = load + 0.02 * noise
+    values[learnt : learnt + gap, :, 1] = np.nan
+    detector = Mahalanobis(3, seeds)
+    alerting = np.zeros(seeds, np.bool_)
+    for step, row in enumerate(values):
+        total = detector.score(ReadingBatch.of(np.arange(seeds), np.full(seeds, 300.0 * step), row)).total
+        if step >= learnt + gap:
+            alerting |= total >= 1.0
+
+    assert all(detector.is_trusted(row) for row in range(seeds))
+    assert not alerting.any()
+
+
+def test_a_channel_that_is_constant_but_for_a_step_is_not_called_drifting() -> None:
+    values = np.random.default_rng(1).normal(size=(1_000, 3))
+    values[:, 2] = np.where(np.arange(1_000) < 600, 5.0, 6.0)
+    detector = Mahalanobis(3, 1)
+    detector.score(ReadingBatch.of(np.zeros(1_000, np.intp), 60.0 * np.arange(1_000), values))
+
+    assert detector.left_out(0) == {2: "constant but for a few steps"}

@@ -9,9 +9,10 @@ itself: a pump that draws current and moves no water. It learns online and needs
 - from then on what stays within reach goes on to be learnt, and the baseline is taken anew now and again;
 - the score is T² over the largest that normal time has shown, and counts less while little has been seen;
 - what lies beyond for as long as the baseline was known (within bounds), and is stable, is the new normal;
-- channels that drift, are constant or are seldom reported are left out, and `left_out` says which, and why.
+- channels that drift, are constant (but for steps) or are seldom reported are left out; `left_out` says which, why.
 
-A channel that a reading does not report counts as what the others let expect: missing data never raises an anomaly.
+A channel that a reading does not report counts as what the others let expect, and comes back from there: missing data
+never raises an anomaly. Between a level from before a gap and one from after it lies nothing that is farther away.
 With fewer than two channels to judge it says nothing. Times do not matter, only the order of the readings.
 """
 
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
 
 SMOOTHING = 1 / 3
 """Share of a new reading in the smoothed one: as old, on average, as the mean of the last five."""
+FORGETTING = 1 / 8
+"""Share of a smoothed reading that is forgotten with each reading that does not report the channel."""
 FIRST_FIT = 256
 GROWTH, REFIT = 1.5, 1024
 """A baseline is taken anew when so many times the readings have been learnt, or so many more, whichever is sooner."""
@@ -325,6 +328,7 @@ class Mahalanobis:
         with np.errstate(over="ignore"):  # what is too far for a number is far
             off = np.clip((level[known] - baseline.location) * inverse_scale, -FARTHEST, FARTHEST)
         far = distance(off, baseline.precision, used, there)
+        self._expect(rows, level[known], far.filled, baseline, ~there)
         judged = used.sum(axis=1)
         sees = (judged >= FEWEST) & (used & there).any(axis=1)
         own = progress[known]
@@ -353,6 +357,26 @@ class Mahalanobis:
                 which, x[which], level[which], baseline.location[loud], scale, scatter, far.expected[loud], freedom
             ),
         )
+
+    def _expect(
+        self,
+        device: NDArray[np.intp],
+        level: NDArray[np.float64],
+        filled: NDArray[np.float64],
+        baseline: Baseline,
+        missing: NDArray[np.bool_],
+    ) -> None:
+        """Let levels of channels that are not reported drift to what the others let expect.
+
+        Otherwise a channel that comes back is smoothed with what it was long ago, and fits to nothing.
+        """
+        missing = missing & baseline.used
+        rows = np.flatnonzero(missing.any(axis=1))
+        if len(rows):
+            scale = 1.0 / np.where(baseline.used[rows], baseline.inverse_scale[rows], 1.0)
+            expected = baseline.location[rows] + filled[rows] * scale
+            known = level[rows]
+            self._level[device[rows]] = np.where(missing[rows], known + FORGETTING * (expected - known), known)
 
     def _fitted(self, device: NDArray[np.intp], progress: NDArray[np.float64]) -> NDArray[np.float64]:
         """Take the baselines of these devices anew from everything they have learnt."""

@@ -41,6 +41,8 @@ class LeftOut(IntEnum):
     DRIFTING = 4
     BY_HUB = 5
     """The hub saw it drift on most devices."""
+    STEPS = 6
+    """It is constant but for a few steps."""
 
 
 WORDS = {
@@ -49,6 +51,7 @@ WORDS = {
     LeftOut.CONSTANT: "constant",
     LeftOut.DRIFTING: "drifting: it moved more than it scatters",
     LeftOut.BY_HUB: "left out by the hub's model",
+    LeftOut.STEPS: "constant but for a few steps",
 }
 
 
@@ -111,6 +114,7 @@ def fit(
     left_out = np.zeros(count.shape, np.uint8)
     for why, where in (
         (LeftOut.DRIFTING, moments.drift(devices) > MOST_DRIFT * weight(count)),
+        (LeftOut.STEPS, moments.steps(devices)),
         (LeftOut.CONSTANT, np.sqrt(variance) <= np.maximum(CONSTANT * np.abs(location), SMALLEST)),
         (LeftOut.SELDOM_REPORTED, count < SELDOM * readings[:, None]),
         (LeftOut.NEVER_REPORTED, count == 0.0),
@@ -139,6 +143,8 @@ class Distance(NamedTuple):
     """
     expected: NDArray[np.float64]
     """(R, C) standard deviations by which each channel is away from what the others let expect."""
+    filled: NDArray[np.float64]
+    """(R, C) `off`, with what the others let expect where a channel was not reported."""
 
 
 def distance(
@@ -168,4 +174,4 @@ def distance(
     diagonal = np.diagonal(precision, axis1=1, axis2=2)
     expected = pulled / np.sqrt(diagonal)
     contributions = np.where(used & reported, expected * expected, 0.0)
-    return Distance(t_squared, contributions, expected)
+    return Distance(t_squared, contributions, expected, off)

@@ -24,6 +24,10 @@ HORIZON = 8192
 BLOCKS = 16
 """Stretches of a channel's past whose means are kept; when all are full, neighbours become one."""
 SHORTEST_BLOCK, LONGEST_BLOCK = 16, HORIZON // BLOCKS
+FEW_STEPS = 0.25
+"""Share of the stretches of its past that may differ from the one before in a channel constant but for steps."""
+SAME = 1e-9
+"""Share of a mean by which another one of the same value may differ: rounding."""
 LARGEST_DRIFT = 1e6
 """Of a channel that moves and does not scatter at all."""
 
@@ -112,6 +116,20 @@ class Moments:
         within = np.maximum(self.scatter[devices] - between, between / LARGEST_DRIFT**2)
         ratio: NDArray[np.float64] = np.sqrt(between / np.where(within > 0.0, within, 1.0))
         return ratio
+
+    def steps(self, devices: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """(R, C) whether a channel has moved, but in nearly all stretches of its past said the same as before.
+
+        A step in the middle of a stretch makes that one differ from both its neighbours.
+        """
+        count = self.count[devices]
+        whole = np.minimum(count // _block_length(count), BLOCKS)
+        both = np.arange(1, BLOCKS) < whole[:, :, None]
+        blocks = self.blocks[devices]
+        moved = both & (np.abs(np.diff(blocks, axis=2)) > SAME * np.abs(blocks[:, :, 1:]))
+        moves = moved.sum(axis=2)
+        few: NDArray[np.bool_] = (moves > 0) & (moves <= FEW_STEPS * whole)
+        return few
 
     def seed(
         self,

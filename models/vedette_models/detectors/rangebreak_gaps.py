@@ -119,19 +119,21 @@ class Pace:
         last, square, since, length = pace
         passed = time - last
         np.fmax(passed, 0.0, out=passed)  # also of the first reading, of which NaN has passed
-        longest = LONG * np.sqrt(square)
-        known = (age >= FEWEST) & (longest > 0.0)
-        is_gap = known & (passed > longest)
+        longest = np.sqrt(square)
+        longest *= LONG
+        longest[age < FEWEST] = np.inf
         since += 1.0
-        if is_gap.any():
+        is_gap = passed > longest
+        is_gap &= longest > 0.0
+        if np.logical_or.reduce(is_gap):
             intervals = passed[is_gap] * (LONG / longest[is_gap])
             length[is_gap] = intervals + np.where(since[is_gap] < OVER, length[is_gap], 0.0)
             since[is_gap] = 0.0
-        np.minimum(passed, longest, out=passed, where=known)
+            np.minimum(passed, longest, out=passed, where=is_gap)
         passed *= passed
         passed -= square
-        passed /= np.clip(age, 1.0, MEMORY)
-        square += np.where(age > 0, passed, 0.0)
+        passed /= np.minimum(np.maximum(age, 1), MEMORY)
+        square += passed
         last[:] = time
         self._pace[series] = pace.T
         return Gap(since, length) if np.minimum.reduce(since) < OVER else None

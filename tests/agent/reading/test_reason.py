@@ -43,9 +43,55 @@ def test_any_finite_numbers_make_a_short_sentence(value: float, low: float, high
     assert json.loads(msgspec.json.encode(one))["value"] == value
 
 
-def test_the_sentence_names_what_was_looked_at_when_it_is_not_the_value() -> None:
-    one = ChannelReason("flow", 4.2, 1.0, 2.0, 1.0, aspect="mean of the last 24 readings", unit="l/s")
-    assert reason.anomaly([one]) == "flow: mean of the last 24 readings 4.2 l/s, usually 1–2"
+@pytest.mark.parametrize(
+    ("aspect", "value", "said"),
+    [
+        ("value", 4.2, "flow 4.2 l/s, usually 1–2"),
+        ("value, in the last 6 h", 4.2, "flow 4.2 l/s, between 1 and 2 in the last 6 h"),
+        ("value, given the 2 h before", 4.2, "flow 4.2 l/s, usually 1–2 given the 2 h before"),
+        ("average over the last 2 h", 4.2, "flow averages 4.2 l/s over the last 2 h, usually 1–2"),
+        (
+            "average over the last 2 h, in the last 28 days",
+            4.2,
+            "flow averages 4.2 l/s over the last 2 h, usually 1–2 in the last 28 days",
+        ),
+        (
+            "step from one reading to the next over the last 1 h",
+            4.2,
+            "flow swings more than usual: 4.2 l/s from one reading to the next over the last 1 h, usually 1–2",
+        ),
+        (
+            "step from one reading to the next over the last 4 h",
+            0.5,
+            "flow moves less than usual: 0.5 l/s from one reading to the next over the last 4 h, usually 1–2",
+        ),
+        (
+            "distance to the most similar moment of the last 25 h",
+            4.2,
+            "flow moves as it never did in the last 25 h: 4.2 l/s from the most similar moment, usually 1–2",
+        ),
+        ("swing over the last day", 4.2, "flow: swing over the last day 4.2 l/s, usually 1–2"),
+    ],
+)
+def test_the_sentence_says_what_was_looked_at_and_what_usual_refers_to(aspect: str, value: float, said: str) -> None:
+    assert reason.anomaly([ChannelReason("flow", value, 1.0, 2.0, 1.0, aspect=aspect, unit="l/s")]) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "said"),
+    [
+        (0.00012, 1e-7, 2e-7, "t 1.2e-4, usually 1e-7 to 2e-7"),
+        (1013.25, 1013.2, 1013.2, "t 1013.25, usually 1013.2"),
+        (-4.0, -2.0, 1.0, "t -4, usually -2 to 1"),
+    ],
+)
+def test_small_numbers_and_narrow_ranges_read_well(value: float, low: float, high: float, said: str) -> None:
+    assert reason.anomaly([ChannelReason("t", value, low, high, 1.0)]) == said
+
+
+def test_what_never_changed_of_late_is_said_to_be_always_so() -> None:
+    one = ChannelReason("t", 4.0, 1.0, 1.0, 1.0, aspect="value, in the last 6 h")
+    assert reason.anomaly([one]) == "t 4, always 1 in the last 6 h"
 
 
 def test_what_the_value_usually_is_at_such_a_time_is_said_behind_it() -> None:
@@ -72,9 +118,9 @@ def test_without_reasons_there_is_still_a_sentence() -> None:
 
 
 def test_what_a_range_holds_for_is_said_behind_it() -> None:
-    aspect = "mean of the last few readings, by what the other channels show"
+    aspect = "average over the last few readings, by what the other channels show"
     one = ChannelReason("flow", 4.2, 1.0, 2.0, 1.0, aspect=aspect, unit="l/s")
-    said = "flow: mean of the last few readings 4.2 l/s, usually 1–2 by what the other channels show"
+    said = "flow averages 4.2 l/s over the last few readings, usually 1–2 by what the other channels show"
     assert reason.anomaly([one]) == said
 
 
