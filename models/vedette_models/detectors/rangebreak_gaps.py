@@ -108,7 +108,8 @@ class Pace:
 
     def interval(self, series: NDArray[np.intp]) -> NDArray[np.float64]:
         """(R,) usual seconds between readings; 0: not known."""
-        return np.sqrt(self._pace[series, _SQUARE])
+        interval: NDArray[np.float64] = np.sqrt(self._pace[series, _SQUARE])
+        return interval
 
     def note(self, series: NDArray[np.intp], age: NDArray[np.intp], time: NDArray[np.float64]) -> Gap | None:
         """Note readings at `time` (R,) of series that have had `age` (R,) before; None where no gap matters.
