@@ -82,6 +82,17 @@ def channel_notes(series: Sequence[Series], channels: Sequence[str]) -> list[Not
     return notes
 
 
+def missing_notes(series: Sequence[Series], channels: Sequence[str]) -> list[Note]:
+    """Channels that some readings do not report, though others do."""
+    total = sum(len(one) for one in series)
+    seen = [sum(int((~np.isnan(one.values[:, i])).sum()) for one in series) for i in range(len(channels))]
+    return [
+        Note("channel", channel, total - count, f"not reported in {total - count} of {total} readings")
+        for channel, count in zip(channels, seen, strict=True)
+        if 0 < count < total
+    ]
+
+
 def _take(series: Series, rows: NDArray[np.intp]) -> Series:
     marks = None if series.marks is None else series.marks[rows]
     return replace(series, times=series.times[rows], values=series.values[rows], marks=marks)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vedette_hub.learning import hygiene
-from vedette_hub.learning.cleaning import Note, Series, channel_notes, clean
+from vedette_hub.learning.cleaning import Note, Series, channel_notes, clean, missing_notes
 from vedette_hub.learning.errors import TrainingRefusedError
 from vedette_hub.learning.holdout import Blocks
 from vedette_hub.learning.hygiene import Mark, Period
@@ -133,6 +133,7 @@ def build(
             f"at least {at_least} are needed (learning.min_vectors){_left_out([*source.notes, *notes])}"
         )
     channels = _check_channels(source, hygiene.cut(found.series, {Mark.ANOMALOUS}))
+    notes += missing_notes(found.series, source.channels)
     blocks = Blocks([len(one) for one in found.series], width)
     held_out, kept = blocks.judge(found.vectors.series, found.vectors.position)
     kept |= found.anomalous | found.excused

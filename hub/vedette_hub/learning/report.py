@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vedette_hub.learning import backtest, drift
 from vedette_hub.learning.backtest import Judged
+from vedette_hub.learning.cleaning import Note
 from vedette_hub.learning.datasets import Dataset
 from vedette_hub.learning.previous import Previous
 from vedette_hub.learning.training.boundary import WEEK
@@ -65,7 +66,7 @@ def _training(made: Made, seconds: float) -> dict[str, Any]:
         "channels": list(dataset.source.channels),
         "first": first,
         "last": last,
-        "dropped": [asdict(note) for note in dataset.notes],
+        "dropped": [asdict(note) for note in _notes(made)],
         "threshold": trained.detector.default_threshold,
         **trained.figures,
         "scores": quantiles(chosen),
@@ -160,6 +161,12 @@ def _histogram(chosen: Judged, scores: NDArray[np.float64]) -> dict[str, Any]:
 
 def _trained_readings(dataset: Dataset) -> NDArray[np.float64]:
     return np.concatenate([one.values[rows] for one, rows in zip(dataset.series, dataset.learnable, strict=True)])
+
+
+def _notes(made: Made) -> list[Note]:
+    """What was left out of the dataset, and what the algorithm does not judge for reasons of its own."""
+    said = {note.name for note in made.dataset.notes if "does not judge" in note.reason}
+    return [*made.dataset.notes, *(note for note in made.trained.notes if note.name not in said)]
 
 
 def _above(scores: NDArray[np.float64]) -> float | None:

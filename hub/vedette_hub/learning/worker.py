@@ -80,7 +80,13 @@ def _train(engine: Engine, settings: LearningSection, job: Job, clock: Callable[
 
 def result(version: ModelVersion) -> dict[str, object]:
     """What a job that trained leaves behind."""
-    return {"profile": version.profile, "version": version.version, "sha256": version.sha256, "bytes": version.bytes}
+    return {
+        "profile": version.profile,
+        "version": version.version,
+        "sha256": version.sha256,
+        "bytes": version.bytes,
+        "dropped": version.report.get("dropped", []),
+    }
 
 
 def _source(engine: Engine, job: Job) -> Source:

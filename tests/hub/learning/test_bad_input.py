@@ -108,6 +108,7 @@ def test_a_channel_that_tells_nothing_is_named_and_the_other_learnt(
         assert len(job["message"]) > 40
     else:
         assert dropped(report)[f"{reason}: the model does not judge it"][0] == "flow"
+        assert job["result"]["dropped"] == report["dropped"]
 
 
 def test_gaps_are_learnt_from_and_their_share_is_told(call: Call, engine: Engine) -> None:
@@ -119,6 +120,7 @@ def test_gaps_are_learnt_from_and_their_share_is_told(call: Call, engine: Engine
     lineage = call("GET", f"models/pump/{job['result']['version']}")[1]["lineage"]
     assert 0.2 < lineage["channels"]["flow"]["missing"] < 0.3
     assert lineage["channels"]["pressure"]["missing"] == 0.0
+    assert dropped(report)["not reported in 150 of 600 readings"] == ("flow", 150)
 
 
 def test_repeated_and_unordered_times_are_put_in_order_and_told(call: Call, engine: Engine) -> None:

@@ -271,6 +271,18 @@ def test_where_channels_move_together_mahalanobis_is_a_member() -> None:
     assert "what the other channels show" in finding.aspect
 
 
+def test_a_channel_that_mahalanobis_leaves_out_is_named_among_what_was_dropped() -> None:
+    parts = [coupled(1), coupled(2)]
+    for one in parts:
+        one.values[:, 2] += np.linspace(0.0, 100.0, len(one))
+        one.values[::3, 3] = np.nan
+    trained = train(source(*parts, channels=4), "mahalanobis")
+    said = {note["name"]: note["reason"] for note in trained.report["dropped"]}
+    assert said["current"] == "drifting: it moved more than it scatters: left out"
+    assert said["speed"] == "not reported in 600 of 1800 readings"
+    assert set(said) == {"current", "speed"}
+
+
 def test_a_single_channel_has_an_ensemble_without_mahalanobis_and_the_report_says_why() -> None:
     one = series(1, 900, 1)
     figures = ensemble.train(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vedette_hub.learning.cleaning import Note
 from vedette_hub.learning.datasets import Dataset
 from vedette_hub.learning.errors import TrainingRefusedError
 from vedette_hub.learning.training import forecast_model, forecast_season
@@ -83,7 +84,10 @@ def train(dataset: Dataset, settings: Settings, tell: Tell) -> Trained:
     golden = record(dataset, detector, low, high, full=_GOLDEN_READINGS)
     tell(0.9, "evaluating")
     scores = run.scores(dataset, detector.limits)
-    return Trained(detector, golden, parity, scores, _figures(names, found, refused))
+    notes = tuple(
+        Note("channel", name, 0, f"{reason}: the model does not judge it") for name, reason in refused.items()
+    )
+    return Trained(detector, golden, parity, scores, _figures(names, found, refused), notes)
 
 
 def _readings(dataset: Dataset, channel: int) -> list[Readings]:

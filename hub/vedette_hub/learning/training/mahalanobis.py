@@ -9,7 +9,7 @@ import numpy as np
 import sklearn.covariance
 from numpy.typing import NDArray
 
-from vedette_hub.learning.cleaning import Series
+from vedette_hub.learning.cleaning import Note, Series
 from vedette_hub.learning.datasets import Dataset
 from vedette_hub.learning.errors import TrainingRefusedError
 from vedette_hub.learning.training.golden import record
@@ -97,7 +97,9 @@ def train(dataset: Dataset, settings: Settings, tell: Tell) -> Trained:
     low, high = (np.where(seen, start.location + side * wide, np.nan) for side in (-1.0, 1.0))
     golden = record(dataset, detector, low, high, full=_GOLDEN_READINGS)
     counts = weight(np.array([float(min(start.readings, SHORTEST_REGIME))]))
-    return Trained(detector, golden, parity, scores / reach * counts, _figures(dataset, taught, reach))
+    figures = _figures(dataset, taught, reach)
+    notes = tuple(Note("channel", name, 0, f"{why}: left out") for name, why in figures["left_out"].items())
+    return Trained(detector, golden, parity, scores / reach * counts, figures, notes)
 
 
 def smooth(series: Sequence[Series]) -> list[NDArray[np.float64]]:

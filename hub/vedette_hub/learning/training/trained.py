@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vedette_hub.learning.cleaning import Note
 from vedette_hub.learning.datasets import Dataset
 from vedette_hub.learning.training.parity import Parity
 from vedette_models.detectors.learnt import LearntDetector
@@ -36,6 +37,8 @@ class Trained(NamedTuple):
     """(N,) of all vectors of the dataset, as on a gateway: 1 and more is anomalous."""
     figures: Mapping[str, Any]
     """What the report says about this algorithm alone, ready for JSON."""
+    notes: tuple[Note, ...] = ()
+    """Channels that the model does not judge, and why."""
 
 
 Tell = Callable[[float, str], None]
