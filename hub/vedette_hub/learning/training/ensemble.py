@@ -30,6 +30,8 @@ FEWEST = 5
 """Vectors that a share has to stand for: rarer ones are a continuation."""
 CONTINUED = 10.0
 """The line beyond the rarest share goes on as it came from a share so many times as large."""
+DOUBT = 2.0
+"""Standard deviations by which more windows that were held out may lie beyond the boundary of `mahalanobis`."""
 LEFT_OUT = "with it, the others would find fewer of the made-up faults"
 
 
@@ -157,7 +159,15 @@ def _follower(
         found = follow(dataset, settings, faults)
     except TrainingRefusedError as refusal:
         return None, None, str(refusal)
-    return found, Together(found.detector, surprise_of(found.scores[dataset.trained][rows])), ""
+    trained = found.scores[dataset.trained][rows]
+    line = _limit(dataset, settings, rows, trained)
+    held_out = found.scores[dataset.held_out & ~dataset.anomalous]
+    # It has seen all that it was calibrated on: what it has not seen has to look the same to it.
+    expected = float((trained > line).mean()) * len(held_out)
+    beyond = int((held_out > line).sum())
+    if beyond > expected + DOUBT * np.sqrt(max(expected, 1.0)):
+        return None, None, f"{beyond} windows that were held out lie beyond its boundary, {expected:.1f} were expected"
+    return found, Together(found.detector, surprise_of(trained)), ""
 
 
 def _candidate(part: _Part) -> _Candidate:
