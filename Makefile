@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo screenshots test faults lint bench-throughput bench-nab bench-skab bench-alert-budget bench-algorithms bench-sensor-health bench-reasons bench-forecast clean
+.PHONY: help install demo screenshots test test-slow faults lint bench-throughput bench-nab bench-skab bench-alert-budget bench-algorithms bench-sensor-health bench-reasons bench-forecast clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,8 +27,11 @@ demo: install ## watch a simulated plant; DEMO_SECONDS=60 ends it, DEMO_BROKER=a
 screenshots: install ## run the demo and take the pictures in docs/ anew; needs Chromium
 	@exec $(BIN)/python -m examples.screenshots
 
-test: install ## run all tests, four at a time: they wait more than they work; TEST_WORKERS=0 runs one after the other
+test: install ## run the tests, four at a time: they wait more than they work; TEST_WORKERS=0 runs one after the other
 	@exec $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal
+
+test-slow: install ## run the tests that `make test` leaves out: whole examples, long histories
+	@exec $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal -m slow
 
 faults: install ## kill agent, hub and brokers in mid-stream, for up to a minute each time; takes half an hour
 	@FAULTS_LONG=1 exec $(BIN)/python -m pytest -s tests/system/test_interruptions.py

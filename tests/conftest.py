@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.brokers import MOSQUITTO, Mosquitto
+
+# Several tests run side by side: threads of numerical libraries would only wait for each other, and spin while they do.
+# Set before anything imports numpy, and handed on to every process that a test starts.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 skipped: list[str] = []
 

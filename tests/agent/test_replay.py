@@ -269,6 +269,7 @@ class Endless:
         return line
 
 
+@pytest.mark.slow
 def test_a_big_file_takes_no_more_memory_than_a_small_one(loaded: Config) -> None:
     peaks = []
     for lines in (550, 1_400):

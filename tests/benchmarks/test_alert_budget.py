@@ -19,6 +19,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> nab_corpus.Corpus:
     return nab_corpus.load(write_folder(tmp_path_factory.mktemp("nab")))
 
 
+@pytest.mark.slow
 def test_recorded_scores_raise_the_alerts_of_the_detectors_themselves(corpus: nab_corpus.Corpus) -> None:
     recorded = record([s.time for s in corpus.series], [s.values for s in corpus.series])
     for series, said in zip(corpus.series, recorded, strict=True):
@@ -49,6 +50,7 @@ def test_false_alerts_and_windows_are_told_apart(corpus: nab_corpus.Corpus) -> N
     assert weeks[plant] == pytest.approx((1020 - 41 - 81) * 300.0 / 604_800.0)
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_figures_of_each_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from examples import iot_monitoring
 from examples.injected import Account, Outcome
@@ -13,9 +14,8 @@ from examples.iot_plant import Plant
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
 
-
+@pytest.mark.slow
 def test_it_keeps_its_promises_and_leaves_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert iot_monitoring.main(["--keep", str(tmp_path)]) == 0
 

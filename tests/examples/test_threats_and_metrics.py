@@ -11,6 +11,7 @@ from examples.injected import Account, Outcome
 
 @pytest.mark.parametrize("example", [security_threats, business_metrics], ids=["security", "business"])
 class TestExample:
+    @pytest.mark.slow
     def test_it_keeps_its_promises(self, example: object, capsys: pytest.CaptureFixture[str]) -> None:
         assert example.main([]) == 0  # type: ignore[attr-defined]  # a module
         said = capsys.readouterr().out

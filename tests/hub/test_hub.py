@@ -24,6 +24,7 @@ def is_free(port: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_kill_9_at_random_points_loses_and_doubles_no_alert(hub_process: HubProcess, mosquitto: Mosquitto) -> None:
     random_ = random.Random(7)
     hub_process.start()

@@ -40,7 +40,7 @@ GRADED = {"forecast"}
 
 CHANNELS, DEVICES = 3, 4
 detectors = pytest.mark.parametrize("make", DETECTORS.values(), ids=DETECTORS)
-bounded = settings(max_examples=8, deadline=None, derandomize=True)
+bounded = settings(max_examples=4, deadline=None, derandomize=True)
 
 
 def stream(n: int, seed: int, missing: float = 0.1) -> ReadingBatch:

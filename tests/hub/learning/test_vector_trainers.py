@@ -120,6 +120,7 @@ def test_one_of_two_channels_never_reports(algorithm: str) -> None:
     assert np.isnan(golden.values[:, 1]).all()
 
 
+@pytest.mark.slow
 @algorithms
 def test_the_boundary_follows_the_budget_or_the_share_asked_for(algorithm: str) -> None:
     parts = [series(1, 900)]
