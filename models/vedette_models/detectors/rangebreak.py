@@ -81,7 +81,7 @@ class RangeBreak(Columnar):
     # One value for everything, chosen on all 58 series of NAB. From 0.12 to 0.224 the share of labelled windows found
     # stays the same (107 of 116) while false alerts nearly halve; then it falls: at 0.25 there are 105 windows and 1.1
     # false alerts per series and week (2.1 at the 90th percentile), at 0.3 102 and 0.9, at 0.5 87 and 0.6.
-    prior = Prior(per_week=0.39, exponent=1.16)
+    prior = Prior(per_week=0.36, exponent=1.19)
     # Fitted to the episodes outside labelled windows and the first 15 % of the 58 series of NAB, 247 device-weeks, as
     # `python -m benchmarks.alert_budget` prints them. Series in which nothing happens say more of a device's first four
     # weeks (0.6 for noise to 3.8 for wandering levels): these devices are left to calibration.
