@@ -6,11 +6,11 @@ import asyncio
 import logging
 import secrets
 import signal
-import time
 from collections import deque
 from typing import TYPE_CHECKING
 
 from vedette_agent import status, systemd
+from vedette_agent.clock import SYSTEM, Clock
 from vedette_agent.delivery import database
 from vedette_agent.delivery.database import OutboxError
 from vedette_agent.delivery.database_thread import DatabaseThread
@@ -60,8 +60,8 @@ COMMIT_RETRY_FIRST, COMMIT_RETRY_LONGEST = 0.5, 30.0
 class Agent:
     """The gateway's agent. Build it inside a running event loop; `run` until it is told to stop."""
 
-    def __init__(self, config: Config, trace: Path | None = None) -> None:
-        self.config = config
+    def __init__(self, config: Config, trace: Path | None = None, *, clock: Clock = SYSTEM) -> None:
+        self.config, self._clock = config, clock
         gateway = config.gateway.id
         self.tally = status.Tally()
         self._stop = asyncio.Event()
@@ -87,8 +87,8 @@ class Agent:
             )
             for name, profile in config.profiles.items()
         }
-        self._learnt = Learnt(config.gateway.state_dir, watches)
-        self._unwatched = self._learnt.resume(self._outbox.alert_states(), time.time())
+        self._learnt = Learnt(config.gateway.state_dir, watches, clock=clock)
+        self._unwatched = self._learnt.resume(self._outbox.alert_states(), self._clock.now())
         tables = {name: watch.table for name, watch in watches.items()}
         decoder = Decoder(config.streams, config.profiles, config.time, config.limits, tables)
         self._stages = Stages(
@@ -108,6 +108,7 @@ class Agent:
             on_connected=self._devices_connected,
             on_retained_alert=lambda topic: self._local.retained(topic),
             remember_filters=self._remember_filters,
+            clock=clock,
         )
         self._local = LocalAlerts(
             gateway, self._outbox, self._database, self._telemetry.connection, self._learnt.open_alerts
@@ -126,6 +127,7 @@ class Agent:
             self._uplink.connection if self._uplink else None,
             self._problems,
             self._updater,
+            clock=clock,
         )
 
     def _reservoir(self, profile: Profile) -> Reservoir | None:
@@ -149,6 +151,7 @@ class Agent:
             self,
             nonce=secrets.token_hex(16),
             fetch_timeout=self.config.models.fetch_timeout,
+            clock=self._clock,
         )
 
     def _make_uplink(self) -> Uplink | None:
@@ -163,6 +166,7 @@ class Agent:
             will=Will(topics.gateway_up(gateway, "status"), status.last_will(gateway)),
             on_connected=lambda: self._heartbeat.soon(),
             updates=self._updater,
+            clock=self._clock,
         )
 
     # -------------------------------------------------------------------- life
@@ -244,7 +248,7 @@ class Agent:
             if self._heartbeat.ingest() != "receiving":
                 continue
             async with self._learnt.changing():
-                outcome = self._stages.miss(time.time())
+                outcome = self._stages.miss(self._clock.now())
                 if outcome.durable:
                     await self._commit(Effects(outcome.alerts, outcome.states))
             self.tally.suppressed += outcome.suppressed
@@ -257,7 +261,7 @@ class Agent:
         delay = COMMIT_RETRY_FIRST
         while True:
             try:
-                await self._database(self._outbox.commit, effects, time.time())
+                await self._database(self._outbox.commit, effects, self._clock.now())
             except OutboxError as error:
                 if self._database_problem is None:
                     logger.error("%s", error)
@@ -300,22 +304,22 @@ class Agent:
 
     async def report(self, activations: Sequence[Activation]) -> None:
         """Hand activations to the outbox; durable when this returns."""
-        await self._commit(Effects(reports=[Report(time.time(), activations=tuple(activations))]))
+        await self._commit(Effects(reports=[Report(self._clock.now(), activations=tuple(activations))]))
         self._wake()
 
     async def _sample(self) -> None:
         """Send what the reservoirs hold, as far as the budget goes."""
-        budget = Budget(self.config.samples.bytes_per_day, time.monotonic())
+        budget = Budget(self.config.samples.bytes_per_day, self._clock.uptime())
         turn = deque(self._learnt.watches.items())
         while True:
             await asyncio.sleep(self.config.samples.every)
             packed = [
-                pack_both(name, watch.profile.channel_names, watch.reservoir, time.time(), budget.row_bytes)
+                pack_both(name, watch.profile.channel_names, watch.reservoir, self._clock.now(), budget.row_bytes)
                 for name, watch in turn
                 if watch.reservoir is not None
             ]
             turn.rotate()  # whoever is first now is last the next time
-            if chosen := budget.choose(packed, time.monotonic()):
+            if chosen := budget.choose(packed, self._clock.uptime()):
                 await self._commit(Effects(samples=chosen))
                 self._wake()
 
@@ -400,7 +404,7 @@ class Agent:
         outcome, found = Outcome(), []
         async with self._learnt.changing():
             for name, watch in self._learnt.watches.items():
-                decided = watch.forget(device, time.time())
+                decided = watch.forget(device, self._clock.now())
                 if decided is not None:
                     outcome.add(name, decided)
                     found.append(name)

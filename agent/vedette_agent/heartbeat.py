@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from vedette_agent import status, systemd
+from vedette_agent.clock import SYSTEM, Clock
 from vedette_agent.delivery.database import OutboxError
 from vedette_agent.delivery.outbox import Stats
 from vedette_agent.memory import return_freed
@@ -49,11 +49,14 @@ class Heartbeat:
         hub: Connection | None,
         more_problems: Callable[[], list[str]],
         updater: Updater | None,
+        *,
+        clock: Clock = SYSTEM,
     ) -> None:
+        self._clock = clock
         self._config, self._tally, self._learnt = config, tally, learnt
         self._outbox, self._database, self._telemetry, self._hub = outbox, database, telemetry, hub
         self._more_problems, self._updater = more_problems, updater
-        self._started = time.time()
+        self._started = self._clock.now()
         self._box = Stats(0, 0, None, 0, 0)
         self._box_problem: str | None = None
         self._changed = asyncio.Event()
@@ -106,7 +109,7 @@ class Heartbeat:
 
     async def status(self) -> Status:
         """The state of everything, now."""
-        now = time.time()
+        now = self._clock.now()
         hub, telemetry = self._hub, self._telemetry
         await self._look_at_box()
         box = self._box
@@ -142,7 +145,7 @@ class Heartbeat:
             connected=self._telemetry.subscribed,
             last_arrival=self._telemetry.last_arrival,
             started=self._started,
-            now=time.time(),
+            now=self._clock.now(),
             stalled_after=self._config.gateway.stalled_after,
         )
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from vedette_agent.clock import SYSTEM, Clock
 from vedette_agent.reading import checkpoint
 from vedette_agent.reading.decide import AlertState, StateChange, cleared
 from vedette_agent.reading.effects import AlertStateRow, Effects
@@ -30,8 +30,8 @@ FOLDER = "checkpoints"
 class Learnt:
     """The watches of all profiles, and the folder that their checkpoints are kept in."""
 
-    def __init__(self, state_dir: Path, watches: Mapping[str, ProfileWatch]) -> None:
-        self.watches = watches
+    def __init__(self, state_dir: Path, watches: Mapping[str, ProfileWatch], *, clock: Clock = SYSTEM) -> None:
+        self.watches, self._clock = watches, clock
         self._folder = state_dir / FOLDER
         self._turn = asyncio.Lock()
         self._ahead = False
@@ -116,7 +116,7 @@ class Learnt:
                 if self._ahead:
                     logger.warning("no checkpoint of what is not committed; a restart resumes from the one before")
                     return
-                taken = watch.checkpoint(time.time())
+                taken = watch.checkpoint(self._clock.now())
             path = checkpoint.path_of(self._folder, name)
             try:
                 await asyncio.get_running_loop().run_in_executor(self._disk, checkpoint.save, path, taken)

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from vedette_agent.clock import SYSTEM, Clock
 from vedette_agent.mqtt.connection import Connection
 from vedette_agent.mqtt.message import SettledKey
 from vedette_agent.mqtt.transport import NotConnected, Will
@@ -30,11 +30,6 @@ if TYPE_CHECKING:
     from vedette_agent.mqtt.message import Message
 
 logger = logging.getLogger(__name__)
-
-
-def uptime() -> float:
-    """Seconds of a clock that nobody sets and that goes on while the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Batch:
@@ -84,7 +79,9 @@ class Telemetry:
         on_connected: Callable[[], None],
         on_retained_alert: Callable[[str], None],
         remember_filters: Callable[[Sequence[str]], None],
+        clock: Clock = SYSTEM,
     ) -> None:
+        self._clock = clock
         self.filters = list(dict.fromkeys(filters))
         self._removed = [f for f in previous_filters if f not in self.filters]
         self._remember_filters = remember_filters
@@ -97,7 +94,7 @@ class Telemetry:
         self.subscribed = False
         """Whether the broker has granted every filter on this connection."""
         self.last_arrival: float | None = None
-        self.connection = Connection("devices", broker, self, will)
+        self.connection = Connection("devices", broker, self, will, clock=clock)
 
     def __aiter__(self) -> AsyncIterator[Batch]:
         return self._batches()
@@ -115,7 +112,7 @@ class Telemetry:
                 continue
             generation = self.connection.generation
             settled = [m.duplicate and m in self._settled for m in taken]
-            yield Batch(taken, settled, time.time(), partial(self._settle, generation), uptime())
+            yield Batch(taken, settled, self._clock.now(), partial(self._settle, generation), self._clock.uptime())
 
     def _settle(self, generation: int, batch: Batch) -> None:
         packet_ids = [m.packet_id for m in batch.received if m.packet_id]
@@ -166,7 +163,7 @@ class Telemetry:
     def drained(self) -> None:
         """Hand out what came, and stop reading while too much waits."""
         if self._waiting:
-            self.last_arrival = time.time()
+            self.last_arrival = self._clock.now()
             self._some.set()
         if len(self._waiting) >= 2 * self._limit:
             self.connection.pause()

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from vedette_agent.clock import SYSTEM, Clock
 from vedette_agent.update import journal as journals
 from vedette_agent.update.answer import Answer
 from vedette_agent.update.fetcher import Fetcher
@@ -68,14 +68,15 @@ class Updater:
         *,
         nonce: str,
         fetch_timeout: float,
+        clock: Clock = SYSTEM,
     ) -> None:
         """`profiles`: the channels of every profile by its name."""
-        self.gateway, self.nonce = gateway, nonce
+        self.gateway, self.nonce, self._clock = gateway, nonce, clock
         self.problem: str | None = None
         self._profiles, self._keys, self._store, self._watches = profiles, keys, store, watches
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()
-        self._fetcher = Fetcher(fetch_timeout, self._wake.set)
+        self._fetcher = Fetcher(fetch_timeout, self._wake.set, clock=clock)
         self._waiting: list[bytes] = []
         self._using: dict[str, Running] = {}
         self._refusals: deque[float] = deque(maxlen=REFUSALS_PER_HOUR)
@@ -188,7 +189,7 @@ class Updater:
         journal = self._store.journal
         try:
             order = manifest.verify(
-                data, self._keys, self.gateway, now=time.time(), last_counter=journal.counter, nonce=self.nonce
+                data, self._keys, self.gateway, now=self._clock.now(), last_counter=journal.counter, nonce=self.nonce
             )
         except ManifestRejected as error:
             if error.reason is not Rejection.REPLAYED or not self._is_in_force(data):
@@ -219,7 +220,7 @@ class Updater:
 
     def _refuse_manifest(self, data: bytes, error: ManifestRejected) -> None:
         refused = f"{error.reason.value} {hashlib.sha256(data).hexdigest()}"
-        journal, now = self._store.journal, time.monotonic()
+        journal, now = self._store.journal, self._clock.uptime()
         full = len(self._refusals) == REFUSALS_PER_HOUR and now - self._refusals[0] < 3600.0
         if refused == journal.refused or full:
             return
@@ -301,7 +302,7 @@ class Updater:
 
     async def _activate(self, profile: str, release: Release, model: Model, outcome: str) -> None:
         """Write down what is to run from now on, then run it: a kill in between runs it after the restart."""
-        running = Running(release, time.time())
+        running = Running(release, self._clock.now())
         changed = journals.activated(self._store.journal, profile, running)
         if outcome == journals.ROLLED_BACK:
             changed = journals.held_by_operator(changed, profile)
