@@ -16,6 +16,7 @@ import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from vedette_agent.delivery import dead_letters
 from vedette_agent.delivery.database import Database
 from vedette_agent.mqtt.message import SettledKey
 from vedette_agent.reading.effects import AlertStateRow, DeadLetterRow, Effects
@@ -121,11 +122,7 @@ class Outbox:
                 [row[:3] for row in effects.states if not row.body],
             )
             if effects.dead_letters:
-                self._conn.executemany(
-                    "INSERT INTO dead_letter (time, topic, reason, detail, sample) VALUES (?, ?, ?, ?, ?)",
-                    effects.dead_letters,
-                )
-                self._trim("dead_letter", self._dead_letters)
+                dead_letters.keep(self._conn, effects.dead_letters, self._dead_letters)
             for report in effects.reports:
                 self._append("reports", messages.to_bytes(report), now)
             for samples in effects.samples:
@@ -304,10 +301,7 @@ class Outbox:
 
     def dead_letters(self, limit: int) -> list[DeadLetterRow]:
         """The newest dead letters, newest first."""
-        rows = self.database.select(
-            "SELECT time, topic, reason, detail, sample FROM dead_letter ORDER BY id DESC LIMIT ?", (limit,)
-        )
-        return [DeadLetterRow(*row) for row in rows]
+        return dead_letters.newest(self.database, limit)
 
     def stats(self) -> Stats:
         """How full the box is."""

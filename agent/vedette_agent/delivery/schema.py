@@ -50,7 +50,14 @@ FIRST = (
 )
 """What must reach its sinks, what had to be given up, and what recognises repetitions."""
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST,)
+DEAD_LETTER_SOURCES = (
+    "ALTER TABLE dead_letter ADD COLUMN source TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE dead_letter ADD COLUMN time_quality INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX dead_letter_source ON dead_letter (source, id)",
+)
+"""Who sent what could not be used, so that nobody crowds out the others, and how far its time is to be trusted."""
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, DEAD_LETTER_SOURCES)
 """Statements by the version they lead to, the first to version 1. What has been released is never changed."""
 
 

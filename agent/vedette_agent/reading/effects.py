@@ -28,6 +28,10 @@ class DeadLetterRow(NamedTuple):
     reason: str
     detail: str
     sample: bytes
+    source: str = ""
+    """Who shares the room for samples with the others: a device that is known, or a reason for all that are not."""
+    time_quality: int = 0
+    """`readings.Quality` of `time`, which is that of the arrival."""
 
 
 class Effects(NamedTuple):
