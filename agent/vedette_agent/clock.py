@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import time
 
+from vedette_agent.kernel_clock import steering
+
+_UPTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Where there is no CLOCK_BOOTTIME, time asleep does not count."""
+
 
 class Clock:
     """The machine's clocks."""
@@ -14,7 +19,11 @@ class Clock:
 
     def uptime(self) -> float:
         """Seconds of a clock that nobody sets and that goes on while the machine sleeps: what timers go by."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
+        return time.clock_gettime(_UPTIME)
+
+    def steered(self) -> bool | None:
+        """Whether a time server steers `now`; None where nobody says."""
+        return steering().synchronised
 
 
 SYSTEM = Clock()

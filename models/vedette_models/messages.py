@@ -72,11 +72,14 @@ class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
     suppressed: int = 0
     """Alerts of this kind on this device held back by cooldown or rate limit since the one before."""
     time_quality: int = 0
-    """`readings.Quality` of the reading."""
+    """`readings.Quality` of `time`: of the reading, and of the gateway's clock when this was recorded."""
 
 
 class DeclaredLoss(msgspec.Struct, frozen=True):
-    """Rows an outbox had to give up: sequence numbers `first` to `last` will never come."""
+    """Rows an outbox had to give up: sequence numbers `first` to `last` will never come.
+
+    It has no time of its own: that of the report which carries it, and its quality, stand for it.
+    """
 
     priority: Priority
     epoch: str
@@ -102,6 +105,15 @@ class Activation(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of the manifest that ordered it; 0: none did."""
 
 
+class ClockSet(msgspec.Struct, frozen=True):
+    """The clock of a gateway was set while its agent ran."""
+
+    by: float
+    """Seconds; negative: back."""
+    quality: int
+    """`readings.Quality` of the gateway's clock before: what it recorded then carries it, too."""
+
+
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something the hub should know that is no alert."""
 
@@ -109,6 +121,9 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     losses: tuple[DeclaredLoss, ...] = ()
     activations: tuple[Activation, ...] = ()
     text: str = ""
+    time_quality: int = 0
+    """`readings.Quality` of `time`."""
+    clock_set: ClockSet | None = None
 
 
 class Segment(msgspec.Struct, frozen=True, array_like=True):
@@ -119,6 +134,8 @@ class Segment(msgspec.Struct, frozen=True, array_like=True):
     """(R,) seconds since 1970."""
     values: tuple[tuple[float | None, ...], ...]
     """(R, C) in the order of the batch's channels; None: not reported."""
+    time_quality: int = 0
+    """`readings.Quality` of the times, all flags of any of them together."""
 
 
 class SampleBatch(msgspec.Struct, frozen=True):
@@ -131,6 +148,8 @@ class SampleBatch(msgspec.Struct, frozen=True):
     """When they were gathered."""
     suspect: bool = False
     """Whether each segment has an anomaly or an open alert in it: normal only if somebody says so."""
+    time_quality: int = 0
+    """`readings.Quality` of `time`."""
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
@@ -176,6 +195,24 @@ class Counters(msgspec.Struct, frozen=True, omit_defaults=True):
     alerts: int = 0
     suppressed: int = 0
     acknowledged: int = 0
+    dead_by_reason: dict[str, int] = {}
+    """The dead letters by their reason."""
+
+
+class Restricted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A device whose readings are not all taken, to protect the others."""
+
+    device: str
+    state: str
+    """`rate_limited`: what is beyond its rate is a dead letter; `quarantined`: so is everything it sends; `probation`:
+    it is listened to again, and the next unusable message ends that."""
+    since: float
+    until: float | None = None
+    """When a device in quarantine is listened to again."""
+    reason: str = ""
+    """Why, as the reason of a dead letter."""
+    dead_letters: int = 0
+    """Since `since`."""
 
 
 class RunningModel(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -216,6 +253,12 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     devices: int = 0
     silent: int = 0
     """Devices that have stopped reporting."""
+    rate_limited: int = 0
+    """Devices that send more than they may."""
+    quarantined: int = 0
+    """Devices that are not listened to, because all they sent was unusable."""
+    restricted: tuple[Restricted, ...] = ()
+    """The first of both, and of those on probation."""
     open_alerts: int = 0
     outbox_rows: int = 0
     outbox_bytes: int = 0
@@ -237,6 +280,8 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is wrong now, one sentence each; empty means nothing known is wrong."""
     reason: str = ""
     """Why it is offline: `stopped`, or `lost` from the last will."""
+    time_quality: int = 0
+    """`readings.Quality` of the gateway's clock."""
     v: int = VERSION
 
 
