@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import vedette_agent
 from tests.agent.set_clock import SetClock
 from vedette_agent.clock import SYSTEM
 from vedette_agent.event_loop import EventLoop
@@ -92,3 +93,9 @@ def test_timers_count_the_time_that_the_machine_slept() -> None:
         loop.run_until_complete(asyncio.wait_for(sleep(), 100_000.0))
     finally:
         loop.close()
+
+
+def test_nothing_asks_for_a_time_that_stands_still_in_a_suspend() -> None:
+    package = Path(vedette_agent.__file__).parent
+    asking = [str(path.relative_to(package)) for path in package.rglob("*.py") if "monotonic()" in path.read_text()]
+    assert asking == []

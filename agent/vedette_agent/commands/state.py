@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vedette_agent.clock import SYSTEM
 from vedette_agent.commands.alert_rate import in_words
 from vedette_agent.commands.options import config_option, json_option, load_or_exit
 
@@ -234,8 +235,8 @@ def _test_alerts(config: Config, epoch: str, now: float) -> list[Alert]:
 
 def _wait(look: Callable[[], object], timeout: float) -> object:
     """What `look` finds, or None when it has found nothing in time."""
-    deadline = time.monotonic() + timeout
-    while (found := look()) is None and time.monotonic() < deadline:
+    deadline = SYSTEM.uptime() + timeout
+    while (found := look()) is None and SYSTEM.uptime() < deadline:
         time.sleep(POLL)
     return found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -21,15 +20,15 @@ class Until(NamedTuple):
     @classmethod
     def after(cls, seconds: float) -> Until:
         """So many seconds from now."""
-        return cls(time.monotonic() + seconds)
+        return cls(SYSTEM.uptime() + seconds)
 
     def left(self, at_most: float = float("inf")) -> float:
         """Seconds that are left, never less than 0."""
-        return max(0.0, min(at_most, self.moment - time.monotonic()))
+        return max(0.0, min(at_most, self.moment - SYSTEM.uptime()))
 
     def sooner(self, seconds: float) -> Until:
         """In so many seconds, but not later than this."""
-        return Until(time.monotonic() + self.left(seconds))
+        return Until(SYSTEM.uptime() + self.left(seconds))
 
 
 def bounded(call: Callable[[], _T], seconds: float) -> _T:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
+from vedette_agent.clock import SYSTEM
 from vedette_agent.delivery.schema import MIGRATIONS
 from vedette_agent.doctor.finding import Finding
 
@@ -36,7 +36,7 @@ class Checked(NamedTuple):
 
 def look(path: Path, seconds: float) -> Checked:
     """Check the file for so many seconds at most."""
-    deadline = time.monotonic() + seconds
+    deadline = SYSTEM.uptime() + seconds
     try:
         size = path.stat().st_size
     except FileNotFoundError:
@@ -46,7 +46,7 @@ def look(path: Path, seconds: float) -> Checked:
     version, newest = 0, 0.0
     subscribed = False
     try:
-        connection = _open(path, lambda: time.monotonic() > deadline)
+        connection = _open(path, lambda: SYSTEM.uptime() > deadline)
         try:
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
             problems = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]

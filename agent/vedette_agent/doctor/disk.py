@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from vedette_agent.clock import SYSTEM
 from vedette_agent.delivery import database
 from vedette_agent.doctor.bounded import bounded
 from vedette_agent.doctor.finding import Finding
@@ -88,7 +88,7 @@ def _look(folder: Path) -> Disk:
     )
     if seen.read_only:
         return seen
-    started = time.monotonic()
+    started = SYSTEM.uptime()
     probe = folder / f".doctor.{os.getpid()}"
     try:
         _write(probe)
@@ -98,7 +98,7 @@ def _look(folder: Path) -> Disk:
         return seen._replace(write_error=error.strerror or str(error))
     finally:
         probe.unlink(missing_ok=True)
-    return seen._replace(write_seconds=time.monotonic() - started)
+    return seen._replace(write_seconds=SYSTEM.uptime() - started)
 
 
 def _write(path: Path) -> None:
