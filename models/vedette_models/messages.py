@@ -41,6 +41,24 @@ class ChannelReason(msgspec.Struct, frozen=True, omit_defaults=True):
     unit: str = ""
 
 
+class Coalesced(msgspec.Struct, frozen=True):
+    """What an alert event stands for that was put together from several before any of them was sent."""
+
+    alerts: int
+    """Alerts, this one included; the others began and ended within the period, and have no event of their own."""
+    events: int
+    """Events, this one included."""
+    first: float
+    """When the first of the alerts was opened."""
+    last: float
+    """Time of the last of the events."""
+    revision: int
+    """Smallest revision of this alert among the events."""
+    rows: tuple[tuple[int, int], ...]
+    """Sequence numbers of the outbox rows that are gone, first and last of each range: never those of a row that was
+    sent. They belong to the epoch and class of the row that holds this event."""
+
+
 class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
     """One event in the life of an alert. Events are applied by revision, not by arrival."""
 
@@ -73,6 +91,9 @@ class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
     """Alerts of this kind on this device held back by cooldown or rate limit since the one before."""
     time_quality: int = 0
     """`readings.Quality` of `time`: of the reading, and of the gateway's clock when this was recorded."""
+    coalesced: Coalesced | None = None
+    """Set where it stands for several events; score and severity are then the largest of them, and `reason` the worst's."""
+
 
 
 class DeclaredLoss(msgspec.Struct, frozen=True):
@@ -86,6 +107,20 @@ class DeclaredLoss(msgspec.Struct, frozen=True):
     first: int
     last: int
     reason: str
+
+
+class Damage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A gateway's database was damaged and replaced by an empty one: a loss of unknown extent.
+
+    Of the rows in it, those that the hub does not have will never come.
+    """
+
+    time: float
+    reason: str
+    since: str
+    """Epoch of the first rows after it."""
+    epochs: tuple[str, ...] = ()
+    """Those that are known to have had rows in it; there may have been others."""
 
 
 class Activation(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -119,6 +154,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
 
     time: float
     losses: tuple[DeclaredLoss, ...] = ()
+    damages: tuple[Damage, ...] = ()
     activations: tuple[Activation, ...] = ()
     text: str = ""
     time_quality: int = 0
@@ -264,6 +300,11 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     outbox_bytes: int = 0
     outbox_oldest: float | None = None
     """When the oldest undelivered row was written."""
+    outbox_hours: float | None = None
+    """Hours until the box is full if the hub stays away, at the rate at which it is being filled; None: nothing fills
+    it, or the agent has started only now."""
+    coalesced_rows: int = 0
+    """Rows of alert storms put together with others since the agent started, before they were sent."""
     lost_rows: int = 0
     state_age: float | None = None
     """Seconds between the checkpoint this run resumed from and its start; None: started fresh."""
