@@ -6,6 +6,8 @@ import queue
 import threading
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from vedette_agent.clock import SYSTEM
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -13,7 +15,7 @@ _T = TypeVar("_T")
 
 
 class Until(NamedTuple):
-    """A moment by which everything must have ended, on the monotonic clock."""
+    """A moment by which everything must have ended, on the clock that nobody sets."""
 
     moment: float
 
