@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo screenshots test faults lint bench-throughput bench-nab bench-skab bench-alert-budget bench-algorithms bench-sensor-health bench-reasons bench-forecast clean
+.PHONY: help install demo screenshots test faults fuzz lint bench-throughput bench-nab bench-skab bench-alert-budget bench-algorithms bench-sensor-health bench-reasons bench-forecast clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test: install ## run all tests, four at a time: they wait more than they work; T
 
 faults: install ## kill agent, hub and brokers in mid-stream, for up to a minute each time; takes half an hour
 	@FAULTS_LONG=1 exec $(BIN)/python -m pytest -s tests/system/test_interruptions.py
+
+fuzz: install ## a million mutants of models, which must be refused or be models; takes half an hour on two processors
+	@FUZZ_LONG=1 exec $(BIN)/python -m pytest -s tests/faults/test_hostile_mutants.py -k mutant
 
 lint: install ## ruff, mypy --strict, and the contracts between the packages
 	$(BIN)/ruff check .
