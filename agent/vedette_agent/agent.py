@@ -55,6 +55,12 @@ ASKED_EVERY = 0.5
 MISSED_EVERY = 5.0
 """Seconds between two looks for devices that have fallen silent."""
 COMMIT_RETRY_FIRST, COMMIT_RETRY_LONGEST = 0.5, 30.0
+STOP_PATIENCE = 5.0
+"""Seconds for a commit under way when the agent is told to stop."""
+ROOM_EVERY = 30.0
+"""Seconds between two looks at what is kept in reserve on the disk."""
+ROOM_PAUSE = 0.1
+"""Seconds between two steps of taking room on the disk beforehand: others want the disk, too."""
 
 
 class Agent:
@@ -79,7 +85,10 @@ class Agent:
             to_hub=config.hub is not None,
             dead_letters=config.limits.dead_letters,
             settled_keys=REMEMBERED,
+            owner=True,
+            clock=clock,
         )
+        self._replaced = self._outbox.replaced
         self._requests = Requests(self._outbox.database)
         watches = {
             name: ProfileWatch(
@@ -185,8 +194,9 @@ class Agent:
             systemd.notify("STOPPING=1")
             if work.done():
                 await work  # raises what went wrong
-            work.cancel()
-            await asyncio.wait((work,))
+            async with self._learnt.still(STOP_PATIENCE):
+                work.cancel()
+                await asyncio.wait((work,))
             await self._close()
 
     def stop(self) -> None:
@@ -211,6 +221,8 @@ class Agent:
             group.create_task(self._learnt.keep(self.config.gateway.checkpoint_every), name="checkpoints")
             group.create_task(self._answer_requests(), name="requests")
             group.create_task(self._miss(), name="silent devices")
+            if self.config.outbox.preallocate:
+                group.create_task(self._take_room(), name="room on the disk")
 
     async def _close(self) -> None:
         await self._learnt.save()
@@ -230,11 +242,16 @@ class Agent:
         async for batch in self._telemetry:
             async with self._learnt.changing():
                 outcome = self._stages.process(batch)
+                outdated = self._outbox.keys_kept and self._telemetry.passed > REMEMBERED // 2
                 if outcome.durable:
-                    await self._commit(outcome.effects(batch))
+                    await self._commit(outcome.effects(batch)._replace(passed=self._telemetry.passed))
+                elif outdated:
+                    await self._commit(Effects(passed=self._telemetry.passed))
             if self._trace:
                 self._trace.write(outcome.lines)
             batch.acknowledge()
+            if outcome.durable or outdated:
+                self._telemetry.committed()
             self._count(batch, outcome)
             if self._overheard is not None:
                 self._overheard.add(batch.messages)
@@ -270,7 +287,25 @@ class Agent:
                 delay = min(2 * delay, COMMIT_RETRY_LONGEST)
             else:
                 self._database_problem = None
-                return
+                if self._replaced == self._outbox.replaced:
+                    return
+                # A damaged database was replaced by an empty one: what is open must be known there, too.
+                self._replaced = self._outbox.replaced
+                effects = self._learnt.everything()
+
+    async def _take_room(self) -> None:
+        """Take the room for the outbox on the disk, little by little, and look after what is kept in reserve."""
+        disk = self._outbox.disk
+        await self._database(disk.prepare)
+        while True:
+            try:
+                ready = await self._database(disk.step)
+                if ready:
+                    await self._database(disk.maintain)
+            except OutboxError as error:
+                logger.warning("%s", error)
+                ready = True
+            await asyncio.sleep(ROOM_EVERY if ready else ROOM_PAUSE)
 
     def _count(self, batch: Batch, outcome: Outcome) -> None:
         tally = self.tally

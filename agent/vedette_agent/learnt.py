@@ -103,6 +103,29 @@ class Learnt:
             yield
             self._ahead = False  # not when it failed or was cancelled
 
+    @asynccontextmanager
+    async def still(self, patience: float) -> AsyncIterator[None]:
+        """While nothing changes: what is being committed has so many seconds to become durable."""
+        try:
+            async with asyncio.timeout(patience):
+                await self._turn.acquire()
+        except TimeoutError:
+            yield
+            return
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def everything(self) -> Effects:
+        """All alert states, and the newest revision of every open alert, for a database that has lost them."""
+        states = [
+            AlertStateRow(name, change.device, change.kind, msgspec.json.encode(change.state))
+            for name, watch in self.watches.items()
+            for change in watch.decider.states
+        ]
+        return Effects(self.open_alerts(), states)
+
     async def keep(self, every: float) -> None:
         """Take a checkpoint every so many seconds, until cancelled."""
         while True:

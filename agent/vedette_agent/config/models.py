@@ -163,6 +163,8 @@ class OutboxLimits(_Table):
     max_bytes: Annotated[Bytes, Field(ge=64 * 2**10, le=2**40)] = 64 * 2**20
     history_rows: Annotated[Whole, Field(ge=0, le=10_000_000)] = 1_000
     """Delivered alerts that are kept for people to look at."""
+    preallocate: bool = True
+    """Take the room for all of this on the disk beforehand, so that a disk that others fill stops no alert."""
 
 
 class Models(_Table):

@@ -5,8 +5,9 @@ letters, and what a redelivery of its messages would look like. A row's id is ga
 epoch is new and random at every start, so that a restored or cloned database cannot reuse ids, and the sequence is
 one per class and has no gaps but declared ones.
 
-The box is bounded. At the limit the oldest rows of the least important class make room, and what was still
-undelivered among them becomes a declared loss, which the hub is told.
+The box is bounded (`eviction`): at the limit the oldest rows of the least important class make room, storms of alerts
+are put together, and what is given up undelivered becomes a declared loss, which the hub is told. A database that turns
+out to be damaged is moved aside and replaced by an empty one, which is declared as well.
 """
 
 from __future__ import annotations
@@ -14,16 +15,23 @@ from __future__ import annotations
 import logging
 import secrets
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
-from vedette_agent.delivery import dead_letters
-from vedette_agent.delivery.database import Database
+import msgspec
+
+from vedette_agent.clock import SYSTEM, Clock
+from vedette_agent.delivery import dead_letters, losses, quarantine
+from vedette_agent.delivery.database import DamagedError, Database, FullError, room, set_aside
+from vedette_agent.delivery.disk_room import DiskRoom, Reserve
+from vedette_agent.delivery.eviction import SHARE, Eviction, Fill
+from vedette_agent.delivery.fill_rate import FillRate
 from vedette_agent.mqtt.message import SettledKey
 from vedette_agent.reading.effects import AlertStateRow, DeadLetterRow, Effects
 from vedette_models import messages, topics
-from vedette_models.messages import PRIORITIES, Alert, DeclaredLoss, Priority, Receipt, Report
+from vedette_models.messages import PRIORITIES, Alert, Damage, MessageError, Priority, Receipt
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
@@ -31,12 +39,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-EVICT_SHARE = 0.02
-"""How much of a full box is emptied at once, so that a storm does not evict at every row."""
-LOSSES_PER_REPORT = 100
-REPORT_BYTES = 16_384
-"""What a report of so many losses takes at most."""
-LOSSES_KEPT = 1_000
 _LARGEST_SEQUENCE = 2**63 - 1
 """SQLite's largest integer; a receipt may say anything."""
 _RANK: dict[Priority, int] = {name: rank for rank, name in enumerate(PRIORITIES)}
@@ -63,6 +65,17 @@ class Stats(NamedTuple):
     lost: int
     """Rows given up before the hub had them, as far back as this database remembers."""
     dead_letters: int
+    hours_left: float | None = None
+    """Hours until the box is full without the hub, at the rate of the last day or quarter of an hour."""
+    coalesced: int = 0
+    """Rows of storms put together with others since the agent started."""
+    set_aside: tuple[str, ...] = ()
+    """Damaged databases beside this one."""
+
+
+_T = TypeVar("_T")
+_Rank = Annotated[int, msgspec.Meta(ge=0, lt=len(PRIORITIES))]
+_PENDING = list[tuple[int, _Rank, str, int, str | None, bytes]]
 
 
 class Outbox:
@@ -77,25 +90,74 @@ class Outbox:
         to_hub: bool,
         dead_letters: int = 1_000,
         settled_keys: int = 1_024,
+        owner: bool = False,
+        clock: Clock = SYSTEM,
     ) -> None:
+        """Open the box; its `owner` is the one agent that works with it, and replaces it when it is damaged.
+
+        Raises:
+            OutboxError: it cannot be opened.
+        """
         self.gateway, self.limits = gateway, limits
         self._settled_keys = settled_keys
         self.epoch = secrets.token_hex(6)
-        self._to_hub, self._dead_letters = to_hub, dead_letters
-        self.database = Database(path, limits.max_bytes)
-        self._conn = self.database.connection
+        self._to_hub, self._dead_letters, self._owner, self._clock = to_hub, dead_letters, owner, clock
+        self.replaced = 0
+        """How often a damaged database was replaced by an empty one, since the agent started."""
+        if owner:
+            Reserve(path).open_the_way(path)
+        self._fill = Fill()
+        self._rate = FillRate(clock.uptime())
+        damage = None
+        try:
+            self.database = Database(path, room(limits.max_rows, limits.max_bytes))
+            self._start()
+        except DamagedError as error:
+            if not owner:
+                raise
+            damage = str(error)
+        if damage is not None:
+            if hasattr(self, "database"):
+                self.database.close()
+            set_aside(path, self._clock.now())
+            self.database = Database(path, room(limits.max_rows, limits.max_bytes))
+            self._start()
+            self._note_damage(damage, ())
+        self.disk = DiskRoom(self.database)
+
+    def _start(self) -> None:
+        """Begin with what the database holds."""
+        self._eviction = Eviction(self.database, self.limits, self._fill)
         self._next: dict[Priority, int] = dict.fromkeys(PRIORITIES, 1)
         self._number = self.database.number("SELECT coalesce(max(number), 0) FROM settled")
-        self._rows = self._bytes = 0
+        self.keys_kept = self._number > 0
+        """Whether any settled key is kept."""
+        # As many messages may have passed since the last commit: those who settle them tell at the latest then.
+        self._number += self._settled_keys // 2
+        self._handed_out = 0
+        """Alerts up to this row may have been sent by this run; those of an earlier one always may."""
+        self._seen = -1
         self.refresh()
+        if self._owner:  # so that damage shows now
+            for look in (self.settled_keys, self.alert_states, self.filters):
+                look()
+
+    @property
+    def _conn(self) -> sqlite3.Connection:
+        return self.database.connection
 
     def close(self) -> None:
         """Close the database; everything committed is on disk."""
         self.database.close()
+        if self._owner and self.limits.preallocate:
+            self.disk.close()
 
     def refresh(self) -> None:
-        """Count rows again, since other processes write too."""
-        self._rows, self._bytes = self.database.select("SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox")[0]
+        """Count rows again where other processes have written too."""
+        seen = self.database.changed_elsewhere()
+        if seen != self._seen:
+            ((rows, size),) = self.database.select("SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox")
+            self._fill.rows, self._fill.bytes, self._seen = int(rows), int(size), seen
 
     # ---------------------------------------------------------------- commit
 
@@ -127,10 +189,12 @@ class Outbox:
                 self._append("reports", messages.to_bytes(report), now)
             for samples in effects.samples:
                 self._append("samples", messages.to_bytes(samples), now)
-            self._remember(effects.settled)
+            self._remember(effects.settled, effects.passed)
 
     def _append(self, priority: Priority, body: bytes, now: float, *, topic: str | None = None) -> int:
-        self._make_room(len(body))
+        self._eviction.make_room(len(body), self.epoch, self._handed_out)
+        if self._to_hub:
+            self._rate.add(1, len(body), self._clock.uptime())
         return self._insert(priority, body, now, topic=topic)
 
     def _insert(self, priority: Priority, body: bytes, now: float, *, topic: str | None = None) -> int:
@@ -141,13 +205,18 @@ class Outbox:
             (_RANK[priority], self.epoch, sequence, now, topic, body, topic is None, not self._to_hub),
         )
         self._next[priority] = sequence + 1
-        self._rows += 1
-        self._bytes += len(body)
+        self._fill.rows += 1
+        self._fill.bytes += len(body)
         return int(cursor.lastrowid or 0)
 
-    def _remember(self, keys: Sequence[SettledKey]) -> None:
-        """Keep the newest keys: a broker sends again no more than it may have in flight."""
-        if not keys:
+    def _remember(self, keys: Sequence[SettledKey], passed: int) -> None:
+        """Keep the newest keys: a broker sends again no more than it may have in flight.
+
+        Messages without a commit count, too, or a key would outlive a round of packet ids, and then stand for another
+        message.
+        """
+        self._number += passed
+        if not keys and not passed:
             return
         first = self._number + 1
         self._number += len(keys)
@@ -156,47 +225,10 @@ class Outbox:
             [(*key, number) for number, key in enumerate(keys, first)],
         )
         self._conn.execute("DELETE FROM settled WHERE number <= ?", (self._number - self._settled_keys,))
+        self.keys_kept = self._conn.execute("SELECT 1 FROM settled LIMIT 1").fetchone() is not None
 
     def _trim(self, table: str, keep: int) -> None:
         self._conn.execute(f"DELETE FROM {table} WHERE id <= (SELECT max(id) FROM {table}) - ?", (keep,))
-
-    def _make_room(self, body_bytes: int) -> bool:
-        """At the limit, give up the oldest rows of the least important class and declare what was undelivered.
-
-        Returns whether it was at the limit.
-        """
-        if self._rows + 1 <= self.limits.max_rows and self._bytes + body_bytes <= self.limits.max_bytes:
-            return False
-        rows_to_go = max(1, int(self._rows * EVICT_SHARE))
-        bytes_to_go = self._bytes + body_bytes - self.limits.max_bytes
-        victims = self._conn.execute(
-            "SELECT id, priority, epoch, sequence, hub_done, length(body) FROM outbox "
-            "ORDER BY priority DESC, id LIMIT ?",
-            (max(rows_to_go, 1_000 if bytes_to_go > 0 else rows_to_go),),
-        ).fetchall()
-        for row_id, rank, epoch, sequence, hub_done, size in victims:
-            if rows_to_go <= 0 and bytes_to_go <= 0:
-                break
-            self._conn.execute("DELETE FROM outbox WHERE id = ?", (row_id,))
-            # what this row itself declared must be declared by another
-            self._conn.execute("UPDATE loss SET reported_by = NULL WHERE reported_by = ?", (row_id,))
-            if not hub_done:
-                self._declare(rank, epoch, sequence, reason="outbox full")
-            rows_to_go, bytes_to_go = rows_to_go - 1, bytes_to_go - size
-            self._rows, self._bytes = self._rows - 1, self._bytes - size
-        return True
-
-    def _declare(self, rank: int, epoch: str, sequence: int, *, reason: str) -> None:
-        grown = self._conn.execute(
-            "UPDATE loss SET last = last + 1 "
-            "WHERE priority = ? AND epoch = ? AND last = ? AND reason = ? AND reported_by IS NULL",
-            (rank, epoch, sequence - 1, reason),
-        )
-        if grown.rowcount == 0:
-            self._conn.execute(
-                "INSERT INTO loss (priority, epoch, first, last, reason) VALUES (?, ?, ?, ?, ?)",
-                (rank, epoch, sequence, sequence, reason),
-            )
 
     # -------------------------------------------------------------- delivery
 
@@ -205,14 +237,25 @@ class Outbox:
         return self._pending("local_done = 0 ORDER BY id", limit)
 
     def pending_hub(self, limit: int) -> list[PendingRow]:
-        """The oldest rows that the hub has not receipted, alerts first."""
-        return self._pending("hub_done = 0 ORDER BY priority, id", limit)
+        """The oldest rows that the hub has not receipted, alerts first; they count as sent from now on."""
+        rows = self._pending("hub_done = 0 ORDER BY priority, id", limit)
+        self._handed_out = max([self._handed_out, *(row.id for row in rows if row.priority == "alerts")])
+        return rows
 
     def _pending(self, where: str, limit: int) -> list[PendingRow]:
-        rows = self.database.select(
-            f"SELECT id, priority, epoch, sequence, topic, body FROM outbox WHERE {where} LIMIT ?", (limit,)
+        rows = self._checked(
+            f"SELECT id, priority, epoch, sequence, topic, body FROM outbox WHERE {where} LIMIT ?", _PENDING, (limit,)
         )
         return [PendingRow(r[0], PRIORITIES[r[1]], *r[2:]) for r in rows]
+
+    def _checked(self, statement: str, kind: type[_T], parameters: Sequence[object] = ()) -> _T:
+        """Rows of the types they must have: a bit that has flipped may make another type of what it stands in."""
+        with self._guarded():
+            rows = self.database.select(statement, parameters)
+            try:
+                return msgspec.convert(rows, kind)
+            except msgspec.ValidationError as error:
+                raise self.database.damaged("read", error) from error
 
     def local_done(self, ids: Sequence[int]) -> None:
         """The devices' broker has these rows."""
@@ -242,29 +285,18 @@ class Outbox:
         done = "FROM outbox WHERE local_done = 1 AND hub_done = 1"
         rows, size = self._conn.execute(f"SELECT count(*), coalesce(sum(length(body)), 0) {done}").fetchone()
         if rows:
-            # a declared loss has reached the hub with the report that carried it; the newest are kept for the operator
-            self._conn.execute(f"UPDATE loss SET reported_by = 0 WHERE reported_by IN (SELECT id {done})")
-            self._conn.execute(
-                "DELETE FROM loss WHERE reported_by = 0 AND rowid <= (SELECT max(rowid) FROM loss) - ?", (LOSSES_KEPT,)
-            )
+            losses.arrived(self._conn, f"SELECT id {done}")
             self._conn.execute(f"DELETE {done}")
-            self._rows, self._bytes = self._rows - rows, self._bytes - size
+            self._fill.rows, self._fill.bytes = self._fill.rows - rows, self._fill.bytes - size
 
     def declare_losses(self, now: float) -> None:
         """Put losses that no report carries yet into reports; a box too full for all of them takes the rest later."""
-        while self.database.select("SELECT 1 FROM loss WHERE reported_by IS NULL LIMIT 1"):
+        while losses.waiting(self.database):
             with self._transaction("declare losses"):
                 # First make room: that may add to what this report must declare.
-                full = self._make_room(REPORT_BYTES)
-                unreported = self.database.select(
-                    "SELECT rowid, priority, epoch, first, last, reason FROM loss WHERE reported_by IS NULL LIMIT ?",
-                    (LOSSES_PER_REPORT,),
-                )
-                losses = tuple(DeclaredLoss(PRIORITIES[row[1]], *row[2:]) for row in unreported)
-                report = self._insert("reports", messages.to_bytes(Report(now, losses)), now)
-                self._conn.executemany(
-                    "UPDATE loss SET reported_by = ? WHERE rowid = ?", [(report, row[0]) for row in unreported]
-                )
+                full = self._eviction.make_room(losses.REPORT_BYTES, self.epoch, self._handed_out)
+                report, rows = losses.next_report(self.database, now)
+                losses.reported(self._conn, rows, self._insert("reports", messages.to_bytes(report), now))
             if full:
                 return
 
@@ -272,19 +304,17 @@ class Outbox:
 
     def settled_keys(self) -> list[SettledKey]:
         """What redeliveries of the newest committed batches would look like."""
-        return [
-            SettledKey(*row) for row in self.database.select("SELECT packet_id, digest FROM settled ORDER BY number")
-        ]
+        rows = self._checked("SELECT packet_id, digest FROM settled ORDER BY number", list[tuple[int, bytes]])
+        return [SettledKey(*row) for row in rows]
 
     def alert_states(self) -> list[AlertStateRow]:
         """The state of every device's alerts."""
-        return [
-            AlertStateRow(*row) for row in self.database.select("SELECT profile, device, kind, body FROM alert_state")
-        ]
+        rows = self._checked("SELECT profile, device, kind, body FROM alert_state", list[tuple[str, str, str, bytes]])
+        return [AlertStateRow(*row) for row in rows]
 
     def filters(self) -> list[str]:
         """The topic filters last subscribed."""
-        return [row[0] for row in self.database.select("SELECT filter FROM subscription")]
+        return [row[0] for row in self._checked("SELECT filter FROM subscription", list[tuple[str]])]
 
     def set_filters(self, filters: Sequence[str]) -> None:
         """Remember the topic filters subscribed now."""
@@ -297,18 +327,32 @@ class Outbox:
     def history(self, limit: int) -> list[Alert]:
         """The newest alert events, newest first."""
         rows = self.database.select("SELECT body FROM history ORDER BY id DESC LIMIT ?", (limit,))
-        return [messages.from_bytes(Alert, row[0]) for row in rows]
+        return [alert for (body,) in rows if (alert := _alert(body)) is not None]
 
     def dead_letters(self, limit: int) -> list[DeadLetterRow]:
         """The newest dead letters, newest first."""
         return dead_letters.newest(self.database, limit)
 
     def stats(self) -> Stats:
-        """How full the box is."""
-        self.refresh()
-        oldest = self.database.select("SELECT min(written) FROM outbox")[0][0]
-        lost = self.database.number("SELECT coalesce(sum(last - first + 1), 0) FROM loss")
-        return Stats(self._rows, self._bytes, oldest, lost, self.database.number("SELECT count(*) FROM dead_letter"))
+        """How full the box is, and how long it will last."""
+        with self._guarded():
+            self.refresh()
+            oldest = self.database.select("SELECT written FROM outbox ORDER BY id LIMIT 1")
+            lost = self.database.number("SELECT coalesce(sum(last - first + 1), 0) FROM loss")
+            dead = self.database.number("SELECT count(*) FROM dead_letter")
+        fill, limits = self._fill, self.limits
+        room_left = limits.max_rows - fill.rows, limits.max_bytes - fill.bytes
+        seconds = self._rate.seconds_left(*room_left, self._clock.uptime())
+        return Stats(
+            fill.rows,
+            fill.bytes,
+            float(oldest[0][0]) if oldest else None,
+            lost,
+            dead,
+            None if seconds is None else seconds / 3600,
+            fill.coalesced,
+            tuple(path.name for path in quarantine.found(self.database.path)),
+        )
 
     def has_rows_of(self, epoch: str) -> tuple[int, int]:
         """(rows the devices' broker lacks, rows the hub has not receipted) of one epoch."""
@@ -321,10 +365,67 @@ class Outbox:
     @contextmanager
     def _transaction(self, what: str) -> Iterator[None]:
         """All or nothing, in memory too: a failed transaction leaves counters and sequences as they were."""
-        before = dict(self._next), self._rows, self._bytes, self._number
+        before = dict(self._next), self._fill.rows, self._fill.bytes, self._fill.coalesced, self._number
+        with self._guarded():
+            try:
+                with self.database.transaction(what):
+                    yield
+            except BaseException:
+                self._next, self._fill.rows, self._fill.bytes, self._fill.coalesced, self._number = before
+                raise
+
+    # ---------------------------------------------------- what is wrong with the disk
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Help where we can: what failed is tried again by whoever asked for it."""
         try:
-            with self.database.transaction(what):
-                yield
-        except BaseException:
-            self._next, self._rows, self._bytes, self._number = before
+            yield
+        except DamagedError as error:
+            if self._owner:
+                self._replace(str(error))
             raise
+        except (TypeError, ValueError, IndexError) as error:
+            # Our mistake; or what was read is not what was written.
+            if self._owner and not self.database.whole():
+                self._replace(f"{self.database.path}: {error}")
+                raise self.database.damaged("use", error) from error
+            raise
+        except FullError:
+            if self._owner:
+                self._make_way()
+            raise
+
+    def _replace(self, reason: str) -> None:
+        """Go on with an empty database under a new epoch, and declare what was lost with the damaged one."""
+        logger.error("%s; it is moved aside, and an empty one takes its place", reason)
+        epochs = losses.known_epochs(self._next, self.epoch)
+        self.database.replace(self._clock.now())
+        self.epoch = secrets.token_hex(6)
+        self._start()
+        self._note_damage(reason, epochs)
+        self.disk.complete = False
+        self.disk.prepare()
+
+    def _note_damage(self, reason: str, epochs: Sequence[str]) -> None:
+        self.replaced += 1
+        now = self._clock.now()
+        with self.database.transaction("declare a damaged database") as connection:
+            losses.declare_damage(connection, Damage(now, reason, self.epoch, tuple(epochs)))
+
+    def _make_way(self) -> None:
+        """There is no room: on the disk, or, against all expectation, in the file."""
+        if self.disk.give_way():
+            return
+        if self.database.number("PRAGMA freelist_count") == 0 and self._fill.rows:
+            logger.error("%s: has no pages left; the least important rows are given up", self.database.path)
+            rows = min(int(self._fill.rows * (1 - SHARE)), self._fill.rows - 1)
+            with self.database.transaction("make room"):
+                self._eviction.shrink(rows, self.limits.max_bytes, self.epoch, self._handed_out)
+
+
+def _alert(body: bytes) -> Alert | None:
+    try:
+        return messages.from_bytes(Alert, body)
+    except MessageError:
+        return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from vedette_agent.delivery.database import FILE, Database, OutboxError
+from vedette_agent.delivery.database import FILE, Database, OutboxError, room
 from vedette_agent.delivery.requests import Requests
 from vedette_agent.delivery.schema import MIGRATIONS
 from vedette_agent.doctor import database
@@ -38,7 +38,7 @@ def ask(config: Config, listen: float, until: Until) -> Told:
     if seen != len(MIGRATIONS):  # to open it would change its tables under an agent of another version
         return Told(None, f"the database is of version {seen}, this program knows {len(MIGRATIONS)}", restart)
     try:
-        shared = Database(path, config.outbox.max_bytes)
+        shared = Database(path, room(config.outbox.max_rows, config.outbox.max_bytes))
         try:
             requests = Requests(shared)
             number = requests.ask(VERB, f"{listen:g}", time.time())

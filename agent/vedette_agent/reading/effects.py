@@ -43,3 +43,5 @@ class Effects(NamedTuple):
     settled: Sequence[SettledKey] = ()
     reports: Sequence[Report] = ()
     samples: Sequence[SampleBatch] = ()
+    passed: int = 0
+    """Messages that were settled without a commit since the last one: the older a settled key, the less it says."""

@@ -96,6 +96,15 @@ class Telemetry:
         self.last_arrival: float | None = None
         self.connection = Connection("devices", broker, self, will, clock=clock)
 
+    @property
+    def passed(self) -> int:
+        """Messages settled since the last commit that was told of it."""
+        return self._settled.passed
+
+    def committed(self) -> None:
+        """What is settled is known on disk, too."""
+        self._settled.passed = 0
+
     def __aiter__(self) -> AsyncIterator[Batch]:
         return self._batches()
 
