@@ -9,6 +9,8 @@ import signal
 from collections import deque
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from vedette_agent import status, systemd
 from vedette_agent.clock import SYSTEM, Clock
 from vedette_agent.delivery import database
@@ -18,9 +20,11 @@ from vedette_agent.delivery.local_alerts import LocalAlerts
 from vedette_agent.delivery.outbox import Outbox
 from vedette_agent.delivery.requests import Requests
 from vedette_agent.delivery.uplink import Uplink
+from vedette_agent.gateway_clock import GatewayClock
 from vedette_agent.heartbeat import Heartbeat
 from vedette_agent.learnt import Learnt
 from vedette_agent.mqtt.transport import Will
+from vedette_agent.reading import restrictions
 from vedette_agent.reading.decoding.decoder import Decoder
 from vedette_agent.reading.effects import Effects
 from vedette_agent.reading.health.listening import Listening
@@ -34,7 +38,7 @@ from vedette_agent.trace import Trace
 from vedette_agent.update import answer
 from vedette_agent.update.samples import Budget, pack_both
 from vedette_models import topics
-from vedette_models.messages import Activation, Report
+from vedette_models.messages import Activation, Report, Restricted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +71,8 @@ class Agent:
     """The gateway's agent. Build it inside a running event loop; `run` until it is told to stop."""
 
     def __init__(self, config: Config, trace: Path | None = None, *, clock: Clock = SYSTEM) -> None:
-        self.config, self._clock = config, clock
+        self.config = config
+        self._clock = clock = GatewayClock(config.gateway.state_dir, clock)
         gateway = config.gateway.id
         self.tally = status.Tally()
         self._stop = asyncio.Event()
@@ -105,6 +110,8 @@ class Agent:
             watches,
             traced=self._trace is not None,
             listening=Listening(at_first=config.gateway.stalled_after),
+            time=config.time,
+            limits=config.limits,
         )
         self._telemetry = Telemetry(
             config.devices,
@@ -136,6 +143,7 @@ class Agent:
             self._uplink.connection if self._uplink else None,
             self._problems,
             self._updater,
+            restricted=self._restricted,
             clock=clock,
         )
 
@@ -221,6 +229,7 @@ class Agent:
             group.create_task(self._learnt.keep(self.config.gateway.checkpoint_every), name="checkpoints")
             group.create_task(self._answer_requests(), name="requests")
             group.create_task(self._miss(), name="silent devices")
+            group.create_task(self._clock.watch(), name="clock")
             if self.config.outbox.preallocate:
                 group.create_task(self._take_room(), name="room on the disk")
 
@@ -265,7 +274,7 @@ class Agent:
             if self._heartbeat.ingest() != "receiving":
                 continue
             async with self._learnt.changing():
-                outcome = self._stages.miss(self._clock.now())
+                outcome = self._stages.miss(self._clock.now(), int(self._clock.quality()))
                 if outcome.durable:
                     await self._commit(Effects(outcome.alerts, outcome.states))
             self.tally.suppressed += outcome.suppressed
@@ -315,7 +324,7 @@ class Agent:
         tally.scored += outcome.scored
         tally.retained += outcome.retained
         tally.suppressed += outcome.suppressed
-        tally.dead_letters += len(outcome.dead)
+        tally.dead(dead.reason for dead in outcome.dead)
         tally.alerts += sum(alert.revision == 1 for alert in outcome.alerts)
         full = next((dead.detail for dead in outcome.dead if dead.reason == "device_limit"), None)
         if full and self._device_limit is None:
@@ -339,7 +348,9 @@ class Agent:
 
     async def report(self, activations: Sequence[Activation]) -> None:
         """Hand activations to the outbox; durable when this returns."""
-        await self._commit(Effects(reports=[Report(self._clock.now(), activations=tuple(activations))]))
+        quality = int(self._clock.quality())
+        report = Report(self._clock.now(), activations=tuple(activations), time_quality=quality)
+        await self._commit(Effects(reports=[report]))
         self._wake()
 
     async def _sample(self) -> None:
@@ -355,18 +366,27 @@ class Agent:
             ]
             turn.rotate()  # whoever is first now is last the next time
             if chosen := budget.choose(packed, self._clock.uptime()):
-                await self._commit(Effects(samples=chosen))
+                quality = int(self._clock.quality())
+                marked = [msgspec.structs.replace(batch, time_quality=quality) for batch in chosen]
+                await self._commit(Effects(samples=marked))
                 self._wake()
 
     # ------------------------------------------------- what the other parts ask of us
 
     def _problems(self) -> list[str]:
         found = [problem for problem in (self._database_problem, self._device_limit) if problem]
+        if (problem := self._clock.problem()) is not None:
+            found.append(problem)
+        found += restrictions.in_words(self._restricted())
         if self._updater is not None and self._updater.problem is not None:
             found.append(self._updater.problem)
         if self._trace and self._trace.full:
             found.append(f"{self._trace.path} is full: the trace has stopped")
         return found
+
+    def _restricted(self) -> list[Restricted]:
+        now, uptime = self._clock.now(), self._clock.uptime()
+        return [*self._stages.quarantine.listed(now, uptime), *self._stages.rate_limited.listed(uptime)]
 
     def _wake(self) -> None:
         self._local.wake()
@@ -375,7 +395,9 @@ class Agent:
 
     def _devices_connected(self) -> None:
         self._local.connected()
-        self._stages.resume_listening()
+        quiet = self._telemetry.quiet_for()
+        absence = quiet if quiet is not None else self._learnt.age or 0.0
+        self._stages.resume_listening(absence, self._clock.uptime())
         self._heartbeat.soon()
 
     def _remember_filters(self, filters: Sequence[str]) -> None:
@@ -412,6 +434,10 @@ class Agent:
                 return await self._forget(request.argument)
             case "rollback":
                 return answer.to_text(await self._roll_back(*answer.asked(request.argument)))
+            case "restricted":
+                return msgspec.json.encode(self._restricted()).decode()
+            case "release":
+                return self._release(request.argument)
             case "examine":
                 return await self._examine(request.argument)
             case _:
@@ -434,19 +460,29 @@ class Agent:
             return answer.Answer(False, "there is no [models] key_ring: no models from the hub are run")
         return await self._updater.rollback(profile, leaving)
 
+    def _release(self, device: str) -> str:
+        """Listen to a device again, whatever it has sent."""
+        if not self._stages.quarantine.release(device):
+            return f"device {device!r} is not in quarantine"
+        self._heartbeat.soon()
+        return f"device {device!r} is listened to again"
+
     async def _forget(self, device: str) -> str:
         """Free a device's rows and clear its alerts."""
         outcome, found = Outcome(), []
         async with self._learnt.changing():
             for name, watch in self._learnt.watches.items():
+                row = watch.table.find(device)
                 decided = watch.forget(device, self._clock.now())
-                if decided is not None:
+                if row is not None and decided is not None:
+                    self._stages.forget(name, row)
                     outcome.add(name, decided)
                     found.append(name)
             if found:
                 await self._commit(Effects(outcome.alerts, outcome.states))
+        released = self._stages.quarantine.release(device)
         if not found:
-            return f"device {device!r} is not known"
+            return f"device {device!r} is not known" + (", it is out of quarantine" if released else "")
         self._device_limit = None
         await self._learnt.save()
         return f"forgot device {device!r} (profile {', '.join(found)}), {len(outcome.alerts)} open alerts cleared"

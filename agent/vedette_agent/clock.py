@@ -6,6 +6,8 @@ import time
 
 from vedette_agent.kernel_clock import steering
 
+EARLIEST, LATEST = 1_767_225_600.0, 4_102_444_800.0
+"""2026, when this program was written, and 2100: no true time lies outside."""
 _UPTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Where there is no CLOCK_BOOTTIME, time asleep does not count."""
 
@@ -24,6 +26,10 @@ class Clock:
     def steered(self) -> bool | None:
         """Whether a time server steers `now`; None where nobody says."""
         return steering().synchronised
+
+    def quality(self) -> int:
+        """What is known against `now`, as `readings.Quality`: by itself nothing; `gateway_clock` judges."""
+        return 0
 
 
 SYSTEM = Clock()

@@ -8,12 +8,13 @@ folder; it is *unsynced* when the kernel says that no time server steers it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from vedette_agent.clock import SYSTEM, Clock
+from vedette_agent.clock import EARLIEST, LATEST, SYSTEM, Clock
 from vedette_models.readings import Quality
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FILE = "clock.json"
-EARLIEST, LATEST = 1_767_225_600.0, 4_102_444_800.0
-"""2026, when this program was written, and 2100."""
 TOLERANCE = 86_400.0
 """Seconds by which a right clock may be behind the newest moment that was sure: a day, as for manifests."""
 STEP = 5.0
@@ -37,7 +36,7 @@ class _Kept(msgspec.Struct):
     """The newest moment at which a time server steered the clock."""
 
 
-class GatewayClock:
+class GatewayClock(Clock):
     """The clock of this machine, judged."""
 
     def __init__(self, folder: Path, clock: Clock = SYSTEM) -> None:
@@ -46,6 +45,18 @@ class GatewayClock:
         self._quality = Quality.DEVICE_TIME
         self._looked: float | None = None
         self._offset = 0.0
+
+    def now(self) -> float:
+        """Seconds since 1970 UTC, as this machine believes."""
+        return self._clock.now()
+
+    def uptime(self) -> float:
+        """Seconds of a clock that nobody sets."""
+        return self._clock.uptime()
+
+    def steered(self) -> bool | None:
+        """Whether a time server steers `now`; None where nobody says."""
+        return self._clock.steered()
 
     @property
     def floor(self) -> float:
@@ -77,6 +88,13 @@ class GatewayClock:
             logger.warning("%s: %s", self._path, error)
         else:
             self._kept = self._sure
+
+    async def watch(self) -> None:
+        """Look at the clock and keep what is sure, until cancelled."""
+        while True:
+            self.quality()
+            self.keep()
+            await asyncio.sleep(KEEP_EVERY / 10)
 
     def problem(self) -> str | None:
         """What an operator should know, in a sentence."""

@@ -16,10 +16,10 @@ from vedette_agent.delivery.outbox import Stats
 from vedette_agent.memory import return_freed
 from vedette_agent.mqtt.transport import NotConnected
 from vedette_models import messages, topics
-from vedette_models.messages import Status
+from vedette_models.messages import Restricted, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from vedette_agent.config import Config
     from vedette_agent.delivery.database_thread import DatabaseThread
@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 PUBLISH_SECONDS = 5.0
 NEARLY_FULL = 0.8
+SHOWN = 20
+"""Devices that a status names at most of those that are restricted."""
 
 
 class Heartbeat:
@@ -50,8 +52,11 @@ class Heartbeat:
         more_problems: Callable[[], list[str]],
         updater: Updater | None,
         *,
+        restricted: Callable[[], Sequence[Restricted]] = tuple,
         clock: Clock = SYSTEM,
     ) -> None:
+        """`restricted`: the devices whose readings are not all taken."""
+        self._restricted = restricted
         self._clock = clock
         self._config, self._tally, self._learnt = config, tally, learnt
         self._outbox, self._database, self._telemetry, self._hub = outbox, database, telemetry, hub
@@ -113,7 +118,7 @@ class Heartbeat:
         hub, telemetry = self._hub, self._telemetry
         await self._look_at_box()
         box = self._box
-        ingest = self.ingest()
+        ingest, restricted = self.ingest(), self._restricted()
         return Status(
             gateway=self._config.gateway.id,
             online=True,
@@ -131,11 +136,15 @@ class Heartbeat:
             outbox_oldest=box.oldest,
             lost_rows=box.lost,
             state_age=self._learnt.age,
+            rate_limited=sum(one.state == "rate_limited" for one in restricted),
+            quarantined=sum(one.state == "quarantined" for one in restricted),
+            restricted=tuple(restricted[:SHOWN]),
             counters=self._tally.counters(),
             models=self._updater.running() if self._updater else {},
             alert_rates={name: watch.alert_rate for name, watch in self._learnt.watches.items()},
             manifest=self._updater.counter if self._updater else 0,
             nonce=self._updater.nonce if self._updater else "",
+            time_quality=int(self._clock.quality()),
             problems=(*self._connection_problems(), *self._own_problems(ingest, box.rows), *self._more_problems()),
         )
 

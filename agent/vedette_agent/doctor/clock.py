@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from vedette_agent.clock import EARLIEST, LATEST
 from vedette_agent.doctor.finding import Finding
-from vedette_agent.gateway_clock import EARLIEST, LATEST, TOLERANCE
+from vedette_agent.gateway_clock import TOLERANCE
 from vedette_agent.kernel_clock import steering
 
 if TYPE_CHECKING:

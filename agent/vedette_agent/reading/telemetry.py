@@ -42,6 +42,7 @@ class Batch:
         arrived: float,
         settle: Callable[[Batch], None],
         uptime: float = 0.0,
+        quality: int = 0,
     ) -> None:
         self.received = received
         self.messages = [m for m, done in zip(received, settled, strict=True) if not done]
@@ -52,6 +53,8 @@ class Batch:
         """Seconds since 1970."""
         self.uptime = uptime
         """Seconds of a clock that nobody sets, when it arrived."""
+        self.quality = quality
+        """`readings.Quality` of `arrived`: what is known of our own clock."""
         self._settle = settle
 
     def keys(self) -> list[SettledKey]:
@@ -94,6 +97,9 @@ class Telemetry:
         self.subscribed = False
         """Whether the broker has granted every filter on this connection."""
         self.last_arrival: float | None = None
+        """Seconds since 1970, by a clock that may have been set since."""
+        self._heard: float | None = None
+        """Uptime of the last arrival."""
         self.connection = Connection("devices", broker, self, will, clock=clock)
 
     @property
@@ -121,12 +127,17 @@ class Telemetry:
                 continue
             generation = self.connection.generation
             settled = [m.duplicate and m in self._settled for m in taken]
-            yield Batch(taken, settled, self._clock.now(), partial(self._settle, generation), self._clock.uptime())
+            settle, clock = partial(self._settle, generation), self._clock
+            yield Batch(taken, settled, clock.now(), settle, clock.uptime(), int(clock.quality()))
 
     def _settle(self, generation: int, batch: Batch) -> None:
         packet_ids = [m.packet_id for m in batch.received if m.packet_id]
         self._settled.add(batch.received)
         self.connection.acknowledge(packet_ids, generation)
+
+    def quiet_for(self) -> float | None:
+        """Seconds since anything arrived, asleep or awake; None: nothing has since the start."""
+        return None if self._heard is None else self._clock.uptime() - self._heard
 
     # ---------------------------------------------------------- connection's listener
 
@@ -172,7 +183,7 @@ class Telemetry:
     def drained(self) -> None:
         """Hand out what came, and stop reading while too much waits."""
         if self._waiting:
-            self.last_arrival = self._clock.now()
+            self.last_arrival, self._heard = self._clock.now(), self._clock.uptime()
             self._some.set()
         if len(self._waiting) >= 2 * self._limit:
             self.connection.pause()
