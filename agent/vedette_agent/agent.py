@@ -29,6 +29,7 @@ from vedette_agent.reading.decoding.decoder import Decoder
 from vedette_agent.reading.effects import Effects
 from vedette_agent.reading.health.listening import Listening
 from vedette_agent.reading.profile_watch import ProfileWatch
+from vedette_agent.reading.recent import Recent
 from vedette_agent.reading.reservoir import Reservoir
 from vedette_agent.reading.settled import REMEMBERED
 from vedette_agent.reading.stages import Outcome, Stages
@@ -48,9 +49,11 @@ if TYPE_CHECKING:
     from vedette_agent.delivery.requests import Request
     from vedette_agent.doctor.overheard import Overheard
     from vedette_agent.reading.telemetry import Batch
+    from vedette_agent.update.key_ring_file import KeyRingFile
     from vedette_agent.update.updater import Updater
     from vedette_models.artifact import Model
     from vedette_models.profile import Profile
+    from vedette_models.readings import ReadingBatch
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +61,8 @@ ASKED_EVERY = 0.5
 """Seconds between two looks for what other processes have left in the database."""
 MISSED_EVERY = 5.0
 """Seconds between two looks for devices that have fallen silent."""
+KEY_RING_EVERY = 5.0
+"""Seconds between two looks whether somebody has changed the key ring."""
 COMMIT_RETRY_FIRST, COMMIT_RETRY_LONGEST = 0.5, 30.0
 STOP_PATIENCE = 5.0
 """Seconds for a commit under way when the agent is told to stop."""
@@ -80,6 +85,7 @@ class Agent:
         self._device_limit: str | None = None
         self._filters_to_remember: asyncio.Task[None] | None = None
         self._overheard: Overheard | None = None
+        self._key_ring: KeyRingFile | None = None
         self._lock = StateLock(config.gateway.state_dir)
         self._trace = Trace(trace) if trace else None
         self._database = DatabaseThread()
@@ -101,6 +107,8 @@ class Agent:
             )
             for name, profile in config.profiles.items()
         }
+        for name, profile in config.profiles.items():
+            watches[name].recent = self._recent(profile)
         self._learnt = Learnt(config.gateway.state_dir, watches, clock=clock)
         self._unwatched = self._learnt.resume(self._outbox.alert_states(), self._clock.now())
         tables = {name: watch.table for name, watch in watches.items()}
@@ -153,22 +161,32 @@ class Agent:
             return None
         return Reservoir(len(profile.channels), wanted.segment, wanted.segments, seed=secrets.randbits(32))
 
-    def _make_updater(self) -> Updater | None:
-        if self.config.hub is None or self.config.models.key_ring is None:
+    def _recent(self, profile: Profile) -> Recent | None:
+        models = self.config.models
+        if self.config.hub is None or models.key_ring is None or models.probation is None:
             return None
-        from vedette_agent.update.model_store import ModelStore
-        from vedette_agent.update.updater import Updater
-        from vedette_models.keys import parse_key_ring
+        return Recent(len(profile.channels), models.probation_readings)
 
+    def _make_updater(self) -> Updater | None:
+        models = self.config.models
+        if self.config.hub is None or models.key_ring is None:
+            return None
+        from vedette_agent.update.key_ring_file import KeyRingFile
+        from vedette_agent.update.model_store import ModelStore
+        from vedette_agent.update.probation import Terms
+        from vedette_agent.update.updater import Updater
+
+        self._key_ring = KeyRingFile(models.key_ring)
         return Updater(
             self.config.gateway.id,
             {name: profile.channel_names for name, profile in self.config.profiles.items()},
-            parse_key_ring(self.config.models.key_ring.read_text()),
+            self._key_ring.keys,
             ModelStore(self.config.gateway.state_dir),
             self,
             nonce=secrets.token_hex(16),
-            fetch_timeout=self.config.models.fetch_timeout,
+            fetch_timeout=models.fetch_timeout,
             clock=self._clock,
+            probation=None if models.probation is None else Terms(models.probation, models.probation_cost),
         )
 
     def _make_uplink(self) -> Uplink | None:
@@ -224,6 +242,7 @@ class Agent:
                 group.create_task(self._sample(), name="samples")
             if self._updater is not None:
                 group.create_task(self._updater.run(), name="updater")
+                group.create_task(self._watch_key_ring(self._updater), name="key ring")
             group.create_task(self._heartbeat.run(), name="heartbeat")
             group.create_task(self._heartbeat.watchdog(), name="watchdog")
             group.create_task(self._learnt.keep(self.config.gateway.checkpoint_every), name="checkpoints")
@@ -234,6 +253,8 @@ class Agent:
                 group.create_task(self._take_room(), name="room on the disk")
 
     async def _close(self) -> None:
+        if self._updater is not None:
+            self._updater.stopped()
         await self._learnt.save()
         await self._heartbeat.farewell()
         await self._telemetry.connection.close()
@@ -346,6 +367,17 @@ class Agent:
         """What the status says about models has changed."""
         self._heartbeat.soon()
 
+    def recent(self, profile: str) -> ReadingBatch | None:
+        """Copies of the newest readings of a profile."""
+        recent = self._learnt.watches[profile].recent
+        return None if recent is None else recent.readings()
+
+    async def _watch_key_ring(self, updater: Updater) -> None:
+        while self._key_ring is not None:
+            await asyncio.sleep(KEY_RING_EVERY)
+            if self._key_ring.changed():
+                updater.trust(self._key_ring.keys)
+
     async def report(self, activations: Sequence[Activation]) -> None:
         """Hand activations to the outbox; durable when this returns."""
         quality = int(self._clock.quality())
@@ -380,6 +412,8 @@ class Agent:
         found += restrictions.in_words(self._restricted())
         if self._updater is not None and self._updater.problem is not None:
             found.append(self._updater.problem)
+        if self._key_ring is not None and self._key_ring.problem is not None:
+            found.append(self._key_ring.problem)
         if self._trace and self._trace.full:
             found.append(f"{self._trace.path} is full: the trace has stopped")
         return found

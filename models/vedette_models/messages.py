@@ -129,11 +129,13 @@ class Activation(msgspec.Struct, frozen=True, omit_defaults=True):
     profile: str
     sha256: str
     version: int
-    outcome: Literal["activated", "refused", "missing", "rolled_back", "removed"]
-    """`activated`: it runs; `refused`: it failed a check, the one before goes on; `missing`: its artefact did not come;
-    `rolled_back`: the one before runs again, by the operator on the gateway; `removed`: none runs any more."""
+    outcome: str
+    """`activated`: it runs; `refused`: it failed a check, or its probation, and the one before goes on; `missing`: its
+    artefact did not come; `rolled_back`: the one before runs again, by the operator on the gateway, or (with a reason)
+    since the newer one failed; `removed`: none runs any more. A newer agent may have others: what it says besides them
+    must not be lost with them."""
     reason: str = ""
-    """Why it was refused: a `rejection.Rejection` code, or `too_slow`, `failed_before`, `other_channels`."""
+    """Why: a `rejection.Rejection` code."""
     detail: str = ""
     """The same in words."""
     counter: int = 0
@@ -259,6 +261,8 @@ class RunningModel(msgspec.Struct, frozen=True, omit_defaults=True):
     detector: str
     since: float = 0.0
     """When it was activated."""
+    on_probation: bool = False
+    """Whether it still has to prove itself beside the one before."""
 
 
 class AlertRate(msgspec.Struct, frozen=True, omit_defaults=True):

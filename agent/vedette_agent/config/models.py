@@ -188,6 +188,12 @@ class Models(_Table):
     """Public keys of the hub, one a line; without it no model from the hub is run."""
     fetch_timeout: Annotated[Seconds, Field(gt=0, le=DAY)] = 30.0
     """Seconds to wait for a model's artefact until the hub is told that it is missing."""
+    probation: SecondsOrNone = 3_600.0
+    """Seconds for which a new model has to prove itself beside the one before it; None: it is believed at once."""
+    probation_readings: Annotated[Whole, Field(ge=0, le=100_000)] = 2_000
+    """The newest readings kept per profile, which a new model scores before it runs."""
+    probation_cost: Annotated[Seconds, Field(ge=1e-6, le=60)] = 0.005
+    """Seconds of processor time that a model on probation may take to score a reading, on average."""
 
 
 class Samples(_Table):

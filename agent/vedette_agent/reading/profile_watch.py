@@ -17,6 +17,8 @@ from vedette_agent.reading.health.faults import SILENT
 from vedette_agent.reading.health.sensor_health import NAME as HEALTH
 from vedette_agent.reading.health.sensor_health import SensorHealth
 from vedette_agent.reading.pipeline import Pipeline, Verdicts
+from vedette_agent.reading.recent import NAME as RECENT
+from vedette_agent.reading.trial import OnTrial
 from vedette_models.detectors.base import StateError
 from vedette_models.detectors.mahalanobis import FEWEST, Mahalanobis
 from vedette_models.detectors.mahalanobis_start import MAX_CHANNELS
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from vedette_agent.reading.recent import Recent
     from vedette_agent.reading.reservoir import Reservoir
     from vedette_models.detectors.base import Detector
     from vedette_models.messages import Alert
@@ -59,6 +62,8 @@ class ProfileWatch:
         """With a `reservoir` where readings to train with are wanted."""
         self.profile, self._gateway, self._epoch = profile, gateway, epoch
         self.reservoir = reservoir
+        self.recent: Recent | None = None
+        """The newest readings, where models are tried before they run."""
         self._resumable: Mapping[str, Mapping[str, NDArray[np.generic]]] = {}
         """State of a model in the checkpoint we resumed from, for when it is used, before any reading."""
         self.table = DeviceTable(max_devices)
@@ -84,6 +89,8 @@ class ProfileWatch:
         if self.reservoir is not None and len(batch):
             suspect = (verdicts.anomaly >= 1.0) | decided.alerting
             self.reservoir.offer(batch, faults.at_fault(len(batch)), self.table.name, suspect)
+        if self.recent is not None:
+            self.recent.add(faults.credible(batch))
         return Watched(verdicts, decided)
 
     def tick(self, clock: float, now: float) -> Decided:
@@ -112,7 +119,8 @@ class ProfileWatch:
         """By device and channel, which are not judged together with the others now, and why; only devices with some."""
         names = self.profile.channel_names
         found: dict[str, dict[str, str]] = {}
-        for detector in self.pipeline.detectors:
+        for running in self.pipeline.detectors:
+            detector = running.new if isinstance(running, OnTrial) else running
             if isinstance(detector, Mahalanobis):
                 for row, device in enumerate(self.table.names()[: detector.devices]):
                     if device is not None and (channels := detector.left_out(row)):
@@ -175,6 +183,8 @@ class ProfileWatch:
         self.health.forget(row)
         if self.reservoir is not None:
             self.reservoir.forget(row, device)
+        if self.recent is not None:
+            self.recent.forget(row)
         return self.decider.forget(device, row, time)
 
     def checkpoint(self, now: float) -> Checkpoint:
@@ -184,6 +194,8 @@ class ProfileWatch:
         states = {d.name: {name: array[:rows] for name, array in d.state().items()} for d in self.pipeline.detectors}
         states |= self.pipeline.thresholds.state(rows)
         states[HEALTH] = self.health.state(rows)
+        if self.recent is not None:
+            states[RECENT] = self.recent.state()
         return Checkpoint(now, self.profile.channel_names, tuple(self.table.names()), states)
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -217,7 +229,12 @@ class ProfileWatch:
             raise CheckpointError(f"profile {self.profile.name!r}: {error}: learning anew") from error
         self.table = DeviceTable.of(self.table.limit, list(names))
         self.pipeline, self.health = pipeline, health
-        own = {HEALTH, *(detector.name for detector in pipeline.detectors), *pipeline.thresholds.parts}
+        if self.recent is not None and RECENT in checkpoint.detectors:
+            try:
+                self.recent.restore(checkpoint.detectors[RECENT], len(names))
+            except StateError as error:
+                logger.info("profile %s: %s; they are gathered anew", self.profile.name, error)
+        own = {HEALTH, RECENT, *(detector.name for detector in pipeline.detectors), *pipeline.thresholds.parts}
         self._resumable = {name: state for name, state in checkpoint.detectors.items() if name not in own}
         self.decider = Decider(self.profile, self._gateway, self._epoch, self.table)
 

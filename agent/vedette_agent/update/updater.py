@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from vedette_agent.clock import SYSTEM, Clock
+from vedette_agent.reading.trial import Evidence, Failure
 from vedette_agent.update import journal as journals
 from vedette_agent.update.answer import Answer
 from vedette_agent.update.fetcher import Fetcher
 from vedette_agent.update.journal import Journal, Running
-from vedette_models import artifact, manifest, topics
+from vedette_agent.update.probation import Probation, drifted
+from vedette_agent.update.trust import is_in_force, verified
+from vedette_models import artifact, topics
 from vedette_models.messages import Activation, RunningModel
 from vedette_models.rejection import ArtifactRejected, ManifestRejected, Rejection
 
@@ -28,9 +31,11 @@ if TYPE_CHECKING:
 
     from vedette_agent.mqtt.connection import Connection
     from vedette_agent.update.model_store import ModelStore
+    from vedette_agent.update.probation import Terms
     from vedette_models.artifact import Model
     from vedette_models.keys import KeyRing
     from vedette_models.manifest import Release
+    from vedette_models.readings import ReadingBatch
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +59,9 @@ class Watches(Protocol):
     def changed(self) -> None:
         """What the status says about models has changed."""
 
+    def recent(self, profile: str) -> ReadingBatch | None:
+        """Copies of the newest readings of a profile, device rows from 0 on; asked for where there is a probation."""
+
 
 class Updater:
     """Brings the models of a gateway to what the hub has ordered. `problem`: a sentence, or None."""
@@ -69,8 +77,9 @@ class Updater:
         nonce: str,
         fetch_timeout: float,
         clock: Clock = SYSTEM,
+        probation: Terms | None = None,
     ) -> None:
-        """`profiles`: the channels of every profile by its name."""
+        """`profiles`: the channels of every profile by its name; `probation`: None for none."""
         self.gateway, self.nonce, self._clock = gateway, nonce, clock
         self.problem: str | None = None
         self._profiles, self._keys, self._store, self._watches = profiles, keys, store, watches
@@ -78,7 +87,11 @@ class Updater:
         self._turn = asyncio.Lock()
         self._fetcher = Fetcher(fetch_timeout, self._wake.set, clock=clock)
         self._waiting: list[bytes] = []
+        self._unknown: bytes | None = None
+        """The manifest refused last for its key, which may become known."""
         self._using: dict[str, Running] = {}
+        self._models: dict[str, Model] = {}
+        self._probation = None if probation is None else Probation(probation, clock, self._wake.set)
         self._refusals: deque[float] = deque(maxlen=REFUSALS_PER_HOUR)
 
     def attach(self, connection: Connection) -> None:
@@ -93,9 +106,16 @@ class Updater:
     def running(self) -> dict[str, RunningModel]:
         """What runs, by profile."""
         return {
-            profile: RunningModel(r.release.version, r.release.sha256, r.release.detector, r.since)
+            profile: RunningModel(r.release.version, r.release.sha256, r.release.detector, r.since, r.on_probation)
             for profile, r in self._using.items()
         }
+
+    def trust(self, keys: KeyRing) -> None:
+        """Follow these keys from now on: the key ring in the configuration has changed."""
+        self._keys = keys
+        if self._unknown is not None:
+            self._waiting, self._unknown = [*self._waiting[1 - WAITING :], self._unknown], None
+        self._wake.set()
 
     # ------------------------------------------------------------- what comes in
 
@@ -170,6 +190,7 @@ class Updater:
             self._accept(self._waiting[0])
             del self._waiting[0]
         await self._report()
+        await self._look_at_probation()
         for profile in self._profiles:
             if journals.lags(self._store.journal, profile):
                 release = self._store.journal.ordered.get(profile)
@@ -180,7 +201,8 @@ class Updater:
             {release.sha256 for profile, release in journal.ordered.items() if journals.lags(journal, profile)}
         )
         self._store.clean()
-        return self._fetcher.wait()
+        waits = [self._fetcher.wait(), None if self._probation is None else self._probation.wait()]
+        return min((wait for wait in waits if wait is not None), default=None)
 
     # ------------------------------------------------------------------- orders
 
@@ -188,14 +210,20 @@ class Updater:
         """Verify an order and write it down."""
         journal = self._store.journal
         try:
-            order = manifest.verify(
-                data, self._keys, self.gateway, now=self._clock.now(), last_counter=journal.counter, nonce=self.nonce
+            order, statements = verified(
+                data, self._keys, journal, self.gateway, now=self._clock.now(), nonce=self.nonce
             )
         except ManifestRejected as error:
-            if error.reason is not Rejection.REPLAYED or not self._is_in_force(data):
+            if error.reason is Rejection.UNKNOWN_KEY:
+                self._unknown = data
+            if error.reason is not Rejection.REPLAYED or not is_in_force(data, self._keys, journal):
                 self._refuse_manifest(data, error)
             return  # the broker retains it: it comes with every connection
         logger.info("manifest %d accepted: %d profiles", order.counter, len(order.releases))
+        if statements != journal.statements:
+            logger.warning(
+                "manifest %d changes which keys are followed: %d key statements", order.counter, len(statements)
+            )
         reports = [
             self._activation(
                 profile,
@@ -207,16 +235,9 @@ class Updater:
             )
             for profile in sorted(order.releases.keys() - self._profiles.keys())
         ]
-        self._store.write(journals.accepted(journal, order, reports))
+        self._store.write(journals.accepted(journal, order, reports, statements))
+        self._unknown = None
         self._watches.changed()
-
-    def _is_in_force(self, data: bytes) -> bool:
-        """Whether this orders what is ordered already; the same counter on another order would be the hub's mistake."""
-        try:
-            order = manifest.authentic(data, self._keys)
-        except ManifestRejected:
-            return False
-        return order.counter == self._store.journal.counter and order.releases == self._store.journal.ordered
 
     def _refuse_manifest(self, data: bytes, error: ManifestRejected) -> None:
         refused = f"{error.reason.value} {hashlib.sha256(data).hexdigest()}"
@@ -234,19 +255,44 @@ class Updater:
     async def _resume(self, profile: str) -> None:
         journal = self._store.journal
         current = journal.current.get(profile)
-        for running in (current, journal.previous.get(profile)):
+        if current is not None and current.on_probation and not self._may_start(profile, current):
+            current = self._store.journal.current.get(profile)
+        journal = self._store.journal
+        previous = journal.previous.get(profile)
+        for running in (current, previous):
             model = await self._load(profile, running.release) if running is not None and current is not None else None
             if running is None or model is None:
                 continue
-            await self._use(profile, running, model)
             if running is not current:
                 detail = "the newer one can no longer be used"
                 activation = self._activation(profile, running.release, "rolled_back", detail=detail)
                 self._write(journals.fell_back(self._store.journal, profile, running), activation)
+                running = self._store.journal.current[profile]
+            if running.on_probation and self._probation is not None:
+                old = None if previous is None else await self._load(profile, previous.release)
+                await self._try(profile, running, model, old, None, resumed=True)
+            else:
+                await self._use(profile, running, model)
             return
         if current is not None:
             activation = self._activation(profile, current.release, "removed", detail="it can no longer be used")
             self._write(journals.removed(self._store.journal, profile, usable=False), activation)
+
+    def _may_start(self, profile: str, running: Running) -> bool:
+        """Write down that a model on probation is started once more; False: it was too often, and it is left."""
+        journal, sha256 = self._store.journal, running.release.sha256
+        if self._probation is None:
+            self._store.write(journals.settled(journal, profile))
+            return True
+        if journals.starts(journal, profile, sha256) < self._probation.terms.starts:
+            self._store.write(journals.tried(journal, profile, sha256))
+            return True
+        self._write_left(profile, running.release, self._too_many_starts(profile, sha256))
+        return False
+
+    def _too_many_starts(self, profile: str, sha256: str) -> Failure:
+        ended = journals.starts(self._store.journal, profile, sha256)
+        return Failure(Rejection.CRASHED, f"the agent ended {ended} times before its probation was over")
 
     async def _bring(self, profile: str, release: Release) -> None:
         """Fetch, check and activate what is ordered; as far as that can be done now."""
@@ -269,7 +315,11 @@ class Updater:
             return
         if stored is None:
             self._store.keep(release.sha256, data)
-        await self._activate(profile, release, model, "activated")
+        if self._needs_probation(profile, release):
+            if not await self._prove(profile, release, model):
+                return
+        else:
+            await self._activate(profile, release, model, "activated")
         logger.info("profile %s: version %d of %s runs", profile, release.version, release.detector)
 
     async def _load(self, profile: str, release: Release) -> Model | None:
@@ -310,8 +360,19 @@ class Updater:
         await self._use(profile, running, model)
 
     async def _use(self, profile: str, running: Running, model: Model) -> None:
+        """Run a model of which nothing has to be proved."""
         await self._watches.use(profile, model)
-        self._using[profile] = running
+        if self._probation is not None:
+            self._probation.trials.pop(profile, None)
+        self._using[profile], self._models[profile] = running, model
+        self._watches.changed()
+
+    async def _use_none(self, profile: str) -> None:
+        await self._watches.use(profile, None)
+        if self._probation is not None:
+            self._probation.trials.pop(profile, None)
+        self._using.pop(profile, None)
+        self._models.pop(profile, None)
         self._watches.changed()
 
     async def _remove(self, profile: str) -> None:
@@ -319,9 +380,7 @@ class Updater:
         journal = self._store.journal
         activation = self._activation(profile, journal.current[profile].release, "removed")
         self._write(journals.removed(journal, profile, usable=True), activation)
-        await self._watches.use(profile, None)
-        self._using.pop(profile, None)
-        self._watches.changed()
+        await self._use_none(profile)
         logger.info("profile %s: runs no model, as ordered", profile)
 
     async def _roll_back(self, profile: str, leaving: str) -> Answer:
@@ -340,6 +399,117 @@ class Updater:
             return Answer(False, f"version {release.version} of {profile!r} can no longer be used")
         await self._activate(profile, release, model, journals.ROLLED_BACK)
         return Answer(True, f"profile {profile!r} runs version {release.version} again, until the hub orders anew")
+
+    # ---------------------------------------------------------------- probation
+
+    def _needs_probation(self, profile: str, release: Release) -> bool:
+        """What has run here before, and proved itself, is known; the hub may go back to it whatever it says."""
+        previous = self._store.journal.previous.get(profile)
+        known = previous is not None and previous.release.sha256 == release.sha256 and not previous.on_probation
+        return self._probation is not None and not known
+
+    async def _prove(self, profile: str, release: Release, model: Model) -> bool:
+        """Let a model score what is stored, then let it run on probation; False: it has failed.
+
+        Written down before it is tried: what ends the agent is not tried for ever.
+        """
+        probation, journal = self._probation, self._store.journal
+        if probation is None:
+            return False
+        if journals.starts(journal, profile, release.sha256) >= probation.terms.starts:
+            failure = self._too_many_starts(profile, release.sha256)
+            self._refuse(profile, release, ArtifactRejected(failure.reason, failure.detail))
+            return False
+        self._store.write(journals.tried(journal, profile, release.sha256))
+        trial = probation.trials.get(profile)
+        old = self._models.get(profile) if trial is None else trial.old
+        readings = self._watches.recent(profile)
+        evidence, failed = await asyncio.to_thread(probation.rehearse, model, old, readings)
+        if failed is not None:
+            self._refuse(profile, release, ArtifactRejected(failed.reason, f"on stored readings: {failed.detail}"))
+            return False
+        running = Running(release, self._clock.now(), on_probation=True)
+        changed = journals.activated(self._store.journal, profile, running)
+        self._write(changed, self._activation(profile, release, "activated"))
+        await self._try(profile, running, model, old, evidence)
+        return True
+
+    async def _try(
+        self,
+        profile: str,
+        running: Running,
+        model: Model,
+        old: Model | None,
+        evidence: Evidence | None,
+        *,
+        resumed: bool = False,
+    ) -> None:
+        """Run a model on probation."""
+        if self._probation is None:
+            return
+        tried = self._probation.begin(profile, model, old, evidence, resumed=resumed)
+        try:
+            await self._watches.use(profile, tried)
+        except OSError:
+            raise
+        except Exception as error:
+            logger.exception("profile %s: version %d cannot be run", profile, running.release.version)
+            await self._leave(profile, Failure(Rejection.CRASHED, f"as it was put in place: {error!r}"[:400]))
+            return
+        self._using[profile], self._models[profile] = running, model
+        self._watches.changed()
+
+    async def _look_at_probation(self) -> None:
+        if self._probation is None:
+            return
+        for profile, trial in list(self._probation.trials.items()):
+            failure = trial.detector.failure
+            if failure is None and self._probation.is_over(profile):
+                failure = await asyncio.to_thread(drifted, trial.new)
+                if failure is None:
+                    self._settle(profile)
+                    continue
+            if failure is not None:
+                await self._leave(profile, failure)
+
+    def _settle(self, profile: str) -> None:
+        self._store.write(journals.settled(self._store.journal, profile))
+        if self._probation is not None:
+            self._probation.trials.pop(profile).detector.settle()
+        self._using[profile] = running = self._store.journal.current[profile]
+        logger.info("profile %s: version %d has proved itself", profile, running.release.version)
+        self._watches.changed()
+
+    async def _leave(self, profile: str, failure: Failure) -> None:
+        """Run the version before again, or none; the one that failed is not tried again until it is ordered anew."""
+        journal = self._store.journal
+        trial = self._probation.trials.get(profile) if self._probation is not None else None
+        self._write_left(profile, journal.current[profile].release, failure)
+        back = self._store.journal.current.get(profile)
+        if back is not None and trial is not None and trial.old is not None:
+            await self._use(profile, back, trial.old)
+        else:
+            await self._use_none(profile)
+
+    def _write_left(self, profile: str, release: Release, failure: Failure) -> None:
+        logger.warning("profile %s: version %d is left: %s", profile, release.version, failure.detail)
+        journal = self._store.journal
+        previous = journal.previous.get(profile)
+        goes_on = "no model runs" if previous is None else f"version {previous.release.version} runs again"
+        detail = f"on probation: {failure.detail}; {goes_on}"
+        changed = journals.left(journal, profile, failure.reason.value)
+        if previous is not None:
+            back = self._activation(profile, previous.release, journals.ROLLED_BACK, failure.reason, detail)
+            changed = journals.with_report(changed, back)
+        self._write(changed, self._activation(profile, release, "refused", failure.reason, detail))
+
+    def stopped(self) -> None:
+        """The agent was told to stop: that is no fault of a model that is being tried."""
+        if self._store.journal.attempts:
+            try:
+                self._store.write(journals.stopped(self._store.journal))
+            except OSError as error:
+                logger.warning("%s: %s", self._store.folder, error)
 
     # ------------------------------------------------------------------ reports
 
