@@ -64,6 +64,7 @@ class Heartbeat:
         self._started = self._clock.now()
         self._box = Stats(0, 0, None, 0, 0)
         self._box_problem: str | None = None
+        self._file_problem: str | None = None
         self._changed = asyncio.Event()
 
     def soon(self) -> None:
@@ -102,7 +103,12 @@ class Heartbeat:
         try:
             status.write(folder, now)
         except OSError as error:
-            logger.warning("%s: %s", folder / status.FILE, error)
+            problem = f"{folder / status.FILE}: {error.strerror or error}"
+            if problem != self._file_problem:  # once: a disk stays full for hours
+                logger.warning("%s; `vedette-agent status` shows an old state", problem)
+            self._file_problem = problem
+        else:
+            self._file_problem = None
         if now.online:
             summary = f"{now.ingest}, hub {now.hub}, {now.devices} devices, {now.open_alerts} open alerts"
             systemd.notify(f"READY=1\nSTATUS={summary}")
@@ -130,22 +136,29 @@ class Heartbeat:
             hub="none" if hub is None else "connected" if hub.up else "disconnected",
             devices=self._learnt.devices,
             silent=self._learnt.silent,
+            rate_limited=sum(one.state == "rate_limited" for one in restricted),
+            quarantined=sum(one.state == "quarantined" for one in restricted),
+            restricted=tuple(restricted[:SHOWN]),
             open_alerts=len(self._learnt.open_alerts()),
             outbox_rows=box.rows,
             outbox_bytes=box.bytes,
             outbox_oldest=box.oldest,
+            outbox_hours=box.hours_left,
+            coalesced_rows=box.coalesced,
             lost_rows=box.lost,
             state_age=self._learnt.age,
-            rate_limited=sum(one.state == "rate_limited" for one in restricted),
-            quarantined=sum(one.state == "quarantined" for one in restricted),
-            restricted=tuple(restricted[:SHOWN]),
             counters=self._tally.counters(),
             models=self._updater.running() if self._updater else {},
             alert_rates={name: watch.alert_rate for name, watch in self._learnt.watches.items()},
             manifest=self._updater.counter if self._updater else 0,
             nonce=self._updater.nonce if self._updater else "",
             time_quality=int(self._clock.quality()),
-            problems=(*self._connection_problems(), *self._own_problems(ingest, box.rows), *self._more_problems()),
+            problems=(
+                *self._connection_problems(),
+                *self._own_problems(ingest),
+                *self._disk_problems(),
+                *self._more_problems(),
+            ),
         )
 
     def ingest(self) -> str:
@@ -169,16 +182,29 @@ class Heartbeat:
         connections = [self._telemetry.connection, *([self._hub] if self._hub else [])]
         return [f"{c.name} broker {c.broker.url}: {c.problem}" for c in connections if c.problem]
 
-    def _own_problems(self, ingest: str, rows: int) -> list[str]:
-        found = [self._box_problem] if self._box_problem else []
+    def _own_problems(self, ingest: str) -> list[str]:
+        found = []
         if ingest == "stalled":
             found.append(
                 f"no message for {self._config.gateway.stalled_after:.0f} s on {', '.join(self._telemetry.filters)}; "
                 "do the devices publish, and are these their topics?"
             )
-        share = rows / self._config.outbox.max_rows
+        return found
+
+    def _disk_problems(self) -> list[str]:
+        """What is wrong with the box, and where it lies."""
+        box, limits = self._box, self._config.outbox
+        found = [problem for problem in (self._box_problem, self._file_problem, self._outbox.disk.problem) if problem]
+        share = max(box.rows / limits.max_rows, box.bytes / limits.max_bytes)
         if share > NEARLY_FULL:
-            found.append(f"outbox is {share:.0%} full; at the limit the oldest rows are given up")
+            lasts = "" if box.hours_left is None else f" and lasts for {box.hours_left:.1f} h at this rate"
+            found.append(f"outbox is {share:.0%} full{lasts}; at the limit the oldest rows are given up")
+        if box.set_aside:
+            found.append(
+                f"a database was damaged and is set aside in {self._config.gateway.state_dir}: "
+                f"{', '.join(box.set_aside)}; what had not reached the hub was lost with it; "
+                "keep the file for support, or delete it"
+            )
         return found
 
 

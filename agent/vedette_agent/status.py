@@ -61,8 +61,12 @@ def last_will(gateway: str) -> bytes:
 def write(folder: Path, status: Status) -> None:
     """Leave the status where `vedette-agent status` finds it, without a broker; whole or not at all."""
     temporary = folder / f".{FILE}.{os.getpid()}"
-    temporary.write_bytes(messages.to_bytes(status))
-    temporary.replace(folder / FILE)
+    try:
+        temporary.write_bytes(messages.to_bytes(status))
+        temporary.replace(folder / FILE)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # half of it would only take room
+        raise
 
 
 def read(folder: Path) -> Status | None:
@@ -74,4 +78,12 @@ def read(folder: Path) -> Status | None:
     try:
         return messages.from_bytes(Status, (folder / FILE).read_bytes())
     except FileNotFoundError:
+        return None
+
+
+def last(folder: Path) -> Status | None:
+    """The status last written; None where there is none that can be read."""
+    try:
+        return read(folder)
+    except (messages.MessageError, OSError):
         return None

@@ -84,8 +84,16 @@ def _describe(found: Status, running: bool) -> Iterator[str]:
     waiting = "empty" if found.outbox_rows == 0 else f"{found.outbox_rows} rows, {found.outbox_bytes} bytes"
     oldest = "" if found.outbox_oldest is None else f", the oldest {_ago(found.outbox_oldest, now)} old"
     yield f"outbox   {waiting}{oldest}; hub {found.hub}; {found.lost_rows} rows lost"
+    if found.outbox_hours is not None:
+        yield f"offline  the outbox lasts for {_hours(found.outbox_hours)} without the hub, as it is being filled now"
+    if found.coalesced_rows:
+        yield f"storms   {found.coalesced_rows} rows put together with others before they were sent"
     for problem in found.problems:
         yield f"problem  {problem}"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours / 24:.0f} d" if hours >= 48 else f"{hours:.1f} h"
 
 
 def _ago(then: float, now: float) -> str:
@@ -131,9 +139,15 @@ def outbox(config_path: Path, as_json: bool, limit: int) -> None:
     """Show what waits, what was alerted, and what could not be read."""
     import msgspec
 
-    with _outbox(load_or_exit(config_path, outside_service=True)) as box:
+    from vedette_agent import status as states
+
+    config = load_or_exit(config_path, outside_service=True)
+    with _outbox(config) as box:
         stats, pending = box.stats(), box.pending_hub(limit)
         history, dead = box.history(limit), box.dead_letters(limit)
+    said = states.last(config.gateway.state_dir)
+    # how fast it is being filled is known to the agent that fills it
+    hours = said.outbox_hours if said is not None and said.online else None
     if as_json:
         answer = {
             "rows": stats.rows,
@@ -141,6 +155,8 @@ def outbox(config_path: Path, as_json: bool, limit: int) -> None:
             "oldest": stats.oldest,
             "lost": stats.lost,
             "dead_letters": stats.dead_letters,
+            "hours_left": hours,
+            "set_aside": stats.set_aside,
             "waiting": [{"class": p.priority, "epoch": p.epoch, "sequence": p.sequence} for p in pending],
             "history": [msgspec.to_builtins(alert) for alert in history],
             "dead": [{**d._asdict(), "sample": d.sample.decode(errors="replace")} for d in dead],
@@ -150,6 +166,10 @@ def outbox(config_path: Path, as_json: bool, limit: int) -> None:
     click.echo(
         f"{stats.rows} rows wait ({stats.bytes} bytes), {stats.lost} were lost, {stats.dead_letters} dead letters"
     )
+    if hours is not None:
+        click.echo(f"the outbox lasts for {_hours(hours)} without the hub, as it is being filled now")
+    for name in stats.set_aside:
+        click.echo(f"{name}: a damaged database, set aside; what had not reached the hub was lost with it")
     for alert in history:
         click.echo(f"{_when(alert.time)}  {alert.state:8}  {alert.severity:8}  {alert.device}: {alert.reason}")
     for letter in dead:

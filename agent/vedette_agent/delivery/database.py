@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from vedette_agent.delivery import quarantine
@@ -214,9 +214,7 @@ def _is_whole(connection: sqlite3.Connection) -> bool:
 
 
 def _close(connection: sqlite3.Connection | None) -> None:
-    """Close what may be damaged."""
+    """Close what is given up either way."""
     if connection is not None:
-        try:
+        with suppress(sqlite3.Error):
             connection.close()
-        except sqlite3.Error:
-            pass  # it is given up either way

@@ -100,14 +100,22 @@ def _gateways(found: list[fleet.StoredGateway], now: float, silent_after: float)
         "vedette_hub_gateway_last_seen_timestamp_seconds", "Last sign of life.", labels=["gateway"]
     )
     waiting = GaugeMetricFamily("vedette_hub_gateway_outbox_rows", "Rows waiting on the gateway.", labels=["gateway"])
+    hours = GaugeMetricFamily(
+        "vedette_hub_gateway_outbox_hours",
+        "Hours until the gateway's outbox is full if the hub stays away, at the rate at which it is being filled.",
+        labels=["gateway"],
+    )
     silent = GaugeMetricFamily("vedette_hub_silent_devices", "Devices that have stopped reporting.", labels=["gateway"])
     for gateway in found:
         seen.add_metric([gateway.gateway], gateway.last_seen)
         if gateway.status is not None:
             waiting.add_metric([gateway.gateway], gateway.status.outbox_rows)
             silent.add_metric([gateway.gateway], gateway.status.silent)
+            if gateway.status.outbox_hours is not None:
+                hours.add_metric([gateway.gateway], gateway.status.outbox_hours)
     yield seen
     yield waiting
+    yield hours
     yield silent
     yield from _alert_rates(found)
 

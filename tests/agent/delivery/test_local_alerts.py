@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -179,11 +180,12 @@ async def test_what_happened_while_the_broker_was_away_is_made_up_for(mosquitto:
 
 async def test_a_row_of_a_newer_agent_does_not_hold_up_the_others(mosquitto: Mosquitto, tmp_path: Path) -> None:
     async with running(mosquitto.url, tmp_path) as gateway:
-        gateway.box.database.connection.execute(
-            "INSERT INTO outbox (priority, epoch, sequence, written, topic, body, local_done, hub_done) "
-            "VALUES (0, 'new', 1, 1.0, 'vedette/gw/odd/alert/anomaly', ?, 0, 1)",
-            (b'{"unknown":1}',),
-        )
+        with contextlib.closing(sqlite3.connect(gateway.box.database.path, isolation_level=None)) as other:
+            other.execute(
+                "INSERT INTO outbox (priority, epoch, sequence, written, topic, body, local_done, hub_done) "
+                "VALUES (0, 'new', 1, 1.0, 'vedette/gw/odd/alert/anomaly', ?, 0, 1)",
+                (b'{"unknown":1}',),
+            )
         await gateway.commit(alert())
         await gateway.emptied()
         assert list(retained(mosquitto.port)) == ["vedette/gw/d1/alert/anomaly"]

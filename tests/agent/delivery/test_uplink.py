@@ -199,7 +199,7 @@ async def test_declared_losses_reach_the_hub(broker: Mosquitto, tmp_path: Path, 
     there = hub()
     await until(lambda: there.ready)
     box = Outbox(tmp_path / "agent.db", name, OutboxLimits(max_rows=20), to_hub=True)
-    box.commit(Effects(alerts=[alert() for _ in range(50)]), 1.0)
+    box.commit(Effects(alerts=[alert(device=f"d{i}") for i in range(50)]), 1.0)
     epoch = box.epoch
     box.local_done([row.id for row in box.pending_local(1000)])
     box.close()
