@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from vedette_agent.config import Config
     from vedette_agent.delivery.outbox import Outbox
-    from vedette_models.messages import Alert, Status
+    from vedette_models.messages import Alert, Restricted, Status
 
 NOT_RUNNING = 3
 """Exit code: no agent runs on this state folder."""
@@ -60,6 +60,7 @@ def _complete(found: Status) -> dict[str, object]:
         **msgspec.structs.asdict(found),
         "counters": msgspec.structs.asdict(found.counters),
         "alert_rates": rates,
+        "restricted": [msgspec.structs.asdict(one) for one in found.restricted],
     }
 
 
@@ -78,6 +79,11 @@ def _describe(found: Status, running: bool) -> Iterator[str]:
         f"readings {counters.scored} scored, {counters.dead_letters} dead letters, {counters.duplicates} duplicates, "
         f"{counters.retained} retained"
     )
+    if counters.dead_by_reason:
+        reasons = sorted(counters.dead_by_reason.items(), key=lambda item: -item[1])
+        yield f"dead     {', '.join(f'{count} {reason}' for reason, count in reasons)}"
+    for one in found.restricted:
+        yield f"device   {describe_restricted(one)}"
     yield f"alerts   {found.open_alerts} open, {counters.alerts} raised, {counters.suppressed} held back"
     for profile, rate in found.alert_rates.items():
         yield f"budget   {profile}: {in_words(rate)}"
@@ -94,6 +100,17 @@ def _describe(found: Status, running: bool) -> Iterator[str]:
 
 def _hours(hours: float) -> str:
     return f"{hours / 24:.0f} d" if hours >= 48 else f"{hours:.1f} h"
+
+
+def describe_restricted(one: Restricted) -> str:
+    """What is held against a device, in a line."""
+    since = f"since {_when(one.since)} UTC"
+    if one.state == "rate_limited":
+        return f"{one.device}: sends more than limits.device_rate, {one.dead_letters} readings not taken {since}"
+    if one.state == "probation":
+        return f"{one.device}: on probation after {one.reason} {since}"
+    until = "" if one.until is None else f", until {_when(one.until)} UTC"
+    return f"{one.device}: in quarantine for {one.reason} {since}{until}, {one.dead_letters} messages not looked at"
 
 
 def _ago(then: float, now: float) -> str:

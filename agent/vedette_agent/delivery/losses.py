@@ -57,8 +57,11 @@ def waiting(database: Database) -> bool:
     return any(database.select(f"SELECT 1 FROM {table} WHERE reported_by IS NULL LIMIT 1") for table in _TABLES)
 
 
-def next_report(database: Database, now: float) -> tuple[Report, list[tuple[str, int]]]:
-    """A report of losses that none carries yet, and the rows it is made of, for `reported`."""
+def next_report(database: Database, now: float, quality: int) -> tuple[Report, list[tuple[str, int]]]:
+    """A report of losses that none carries yet, and the rows it is made of, for `reported`.
+
+    `quality`: what is known of `now`, as `readings.Quality`.
+    """
     lost = database.select(
         "SELECT rowid, priority, epoch, first, last, reason FROM loss WHERE reported_by IS NULL LIMIT ?", (PER_REPORT,)
     )
@@ -66,6 +69,7 @@ def next_report(database: Database, now: float) -> tuple[Report, list[tuple[str,
     try:
         report = Report(
             now,
+            time_quality=quality,
             losses=tuple(DeclaredLoss(PRIORITIES[row[1]], *row[2:]) for row in lost),
             damages=tuple(msgspec.json.decode(body, type=Damage) for _, body in damages),
         )

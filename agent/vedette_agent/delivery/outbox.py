@@ -295,7 +295,7 @@ class Outbox:
             with self._transaction("declare losses"):
                 # First make room: that may add to what this report must declare.
                 full = self._eviction.make_room(losses.REPORT_BYTES, self.epoch, self._handed_out)
-                report, rows = losses.next_report(self.database, now)
+                report, rows = losses.next_report(self.database, now, int(self._clock.quality()))
                 losses.reported(self._conn, rows, self._insert("reports", messages.to_bytes(report), now))
             if full:
                 return

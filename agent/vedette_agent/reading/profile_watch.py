@@ -24,6 +24,7 @@ from vedette_models.detectors.mahalanobis import FEWEST, Mahalanobis
 from vedette_models.detectors.mahalanobis_start import MAX_CHANNELS
 from vedette_models.detectors.rangebreak import RangeBreak
 from vedette_models.messages import AlertRate
+from vedette_models.readings import Quality
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,7 +89,8 @@ class ProfileWatch:
         self.pipeline.thresholds.exposure.count(batch.device[raised])
         if self.reservoir is not None and len(batch):
             suspect = (verdicts.anomaly >= 1.0) | decided.alerting
-            self.reservoir.offer(batch, faults.at_fault(len(batch)), self.table.name, suspect)
+            unusable = faults.at_fault(len(batch)) | _is_of_no_known_time(batch.quality)
+            self.reservoir.offer(batch, unusable, self.table.name, suspect)
         if self.recent is not None:
             self.recent.add(faults.credible(batch))
         return Watched(verdicts, decided)
@@ -237,6 +239,12 @@ class ProfileWatch:
         own = {HEALTH, RECENT, *(detector.name for detector in pipeline.detectors), *pipeline.thresholds.parts}
         self._resumable = {name: state for name, state in checkpoint.detectors.items() if name not in own}
         self.decider = Decider(self.profile, self._gateway, self._epoch, self.table)
+
+
+def _is_of_no_known_time(quality: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(N,) whether a clock that was not set stood in for the time: nothing to learn rhythms from."""
+    unset = quality & np.uint8(Quality.GATEWAY_UNSET) != 0
+    return unset & (quality & np.uint8(Quality.ARRIVAL_TIME | Quality.CLOCK_WRONG) != 0)
 
 
 def _is_new_anomaly(event: Alert) -> bool:

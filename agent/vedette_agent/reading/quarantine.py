@@ -11,10 +11,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from vedette_models.messages import Restricted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from vedette_agent.reading.devices import DeviceTable
 
 WATCHED = 1_024
 """Devices that are counted at most; another one is counted when there is room."""
@@ -73,6 +79,16 @@ class Quarantine:
         entry.uptime, entry.reason = uptime, reason
         if entry.state or entry.score >= self._after:
             self._send(device, entry, now, uptime)
+
+    def heard(self, device: NDArray[np.intp], table: DeviceTable, uptime: float) -> None:
+        """Usable readings have come of `device` (N,), rows of `table`."""
+        counted = {row: name for name in self._entries if (row := table.find(name)) is not None}
+        if not counted:
+            return
+        rows, counts = np.unique(device, return_counts=True)
+        for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
+            if (name := counted.get(row)) is not None:
+                self.good(name, count, uptime)
 
     def good(self, device: str, messages: int, uptime: float) -> None:
         """A device that is counted has sent so many usable messages."""

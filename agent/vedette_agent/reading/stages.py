@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from vedette_agent.config.models import Limits, TimePolicy
     from vedette_agent.reading.decide import Decided, StateChange
     from vedette_agent.reading.decoding.decoder import Decoded, Decoder, ProfileReadings
-    from vedette_agent.reading.devices import DeviceTable
     from vedette_agent.reading.health.listening import Listening
     from vedette_agent.reading.profile_watch import ProfileWatch
     from vedette_agent.reading.telemetry import Batch
@@ -144,18 +143,11 @@ class Stages:
         """What goes on to be judged; the rest joins the dead letters."""
         for profile, part in decoded.profiles.items():
             table = self._watches[profile].table
-            if len(self.quarantine):
-                self._praise(part, table, batch.uptime)
+            self.quarantine.heard(part.batch.device, table, batch.uptime)
             admitted, refused = self._intakes[profile].admit(part, table, batch.arrived, batch.uptime)
             decoded.profiles[profile] = admitted
             decoded.dead.extend(refused)
         return decoded.profiles
-
-    def _praise(self, part: ProfileReadings, table: DeviceTable, uptime: float) -> None:
-        rows, counts = np.unique(part.batch.device, return_counts=True)
-        for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
-            if (device := table.name(row)) in self.quarantine:
-                self.quarantine.good(device, count, uptime)
 
     def _take_note(self, outcome: Outcome, batch: Batch) -> None:
         """Who sends what cannot be used: count it against the device, and choose what is kept to look at."""
