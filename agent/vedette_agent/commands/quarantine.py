@@ -11,6 +11,8 @@ import click
 from vedette_agent.commands.options import config_option, json_option, load_or_exit
 from vedette_agent.commands.state import NOT_RUNNING, ask, describe_restricted
 
+NO_ANSWER = "no answer within {:.0f} s: the agent is not running, and listens to everybody when it starts"
+
 
 @click.group()
 def quarantine() -> None:
@@ -29,9 +31,7 @@ def list_(config_path: Path, as_json: bool, timeout: float) -> None:
 
     answer = ask(load_or_exit(config_path, outside_service=True), "restricted", "", timeout)
     if answer is None:
-        click.echo(
-            f"no answer within {timeout:.0f} s: the agent is not running, and listens to everybody when it starts"
-        )
+        click.echo(NO_ANSWER.format(timeout))
         sys.exit(NOT_RUNNING)
     found = msgspec.json.decode(str(answer), type=list[Restricted])
     if as_json:
@@ -51,8 +51,6 @@ def release(config_path: Path, timeout: float, device: str) -> None:
     """Listen to DEVICE again, whatever it has sent: it has been repaired."""
     answer = ask(load_or_exit(config_path, outside_service=True), "release", device, timeout)
     if answer is None:
-        click.echo(
-            f"no answer within {timeout:.0f} s: the agent is not running, and listens to everybody when it starts"
-        )
+        click.echo(NO_ANSWER.format(timeout))
         sys.exit(NOT_RUNNING)
     click.echo(answer)

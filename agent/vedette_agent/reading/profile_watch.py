@@ -243,8 +243,9 @@ class ProfileWatch:
 
 def _is_of_no_known_time(quality: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """(N,) whether a clock that was not set stood in for the time: nothing to learn rhythms from."""
-    unset = quality & np.uint8(Quality.GATEWAY_UNSET) != 0
-    return unset & (quality & np.uint8(Quality.ARRIVAL_TIME | Quality.CLOCK_WRONG) != 0)
+    unset: NDArray[np.bool_] = quality & np.uint8(Quality.GATEWAY_UNSET) != 0
+    unset &= quality & np.uint8(Quality.ARRIVAL_TIME | Quality.CLOCK_WRONG) != 0
+    return unset
 
 
 def _is_new_anomaly(event: Alert) -> bool:
