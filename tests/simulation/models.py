@@ -1,0 +1,31 @@
+"""Versions of a model for the simulated fleet, and the keys that sign for it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from nacl.signing import SigningKey
+
+from tests.agent.update.model_hub import model
+from vedette_models import artifact
+
+PROFILE = "pump"
+KEY = SigningKey(b"the key of the simulated hub ...")
+STRANGER = SigningKey(b"the key of somebody else .......")
+GOOD = 4
+"""Versions 1 to this are sound; the one after it fails a check."""
+BAD = GOOD + 1
+
+
+@lru_cache
+def versions() -> dict[int, bytes]:
+    """The bytes of every version by its number."""
+    found = {number: model(number) for number in range(1, GOOD + 1)}
+    found[BAD] = model(BAD) + b"x"
+    return found
+
+
+@lru_cache
+def names() -> dict[str, int]:
+    """Version by SHA-256."""
+    return {artifact.sha256(data): number for number, data in versions().items()}
