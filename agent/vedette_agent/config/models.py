@@ -161,7 +161,7 @@ class Limits(_Table):
     """Samples of unusable messages that are kept."""
     device_rate: Annotated[Number, Field(ge=0, le=1_000_000)] = 100.0
     """Readings per second that a device may send for long; 0: as many as it likes."""
-    device_burst: Annotated[Whole, Field(ge=1, le=100_000_000)] = 10_000
+    device_burst: Annotated[Whole, Field(ge=1, le=100_000_000)] = 1_000
     """Readings that it may send at once."""
     quarantine_after: Annotated[Whole, Field(ge=0, le=1_000_000)] = 100
     """More unusable messages than usable ones by which a device ends in quarantine; 0: never."""

@@ -31,6 +31,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+WAITING_BYTES = 8 * 2**20
+"""What waits to be processed at most, and one read of the socket: beyond, we stop reading, and the broker keeps it.
+
+Mosquitto 2.0.11 forgets the receive maximum when it works off what waited for us, so that this is the bound that holds.
+"""
+BATCH_BYTES = 4 * 2**20
+"""Payloads and topics of a batch at most, unless a single message has more."""
+
 
 class Batch:
     """Messages in order of receipt."""
@@ -92,6 +100,8 @@ class Telemetry:
         self._on_connected, self._on_retained_alert = on_connected, on_retained_alert
         self._limit = batch
         self._waiting: list[Message] = []
+        self._bytes = 0
+        """Of what waits."""
         self._settled = Settled(settled)
         self._some = asyncio.Event()
         self.subscribed = False
@@ -118,10 +128,10 @@ class Telemetry:
         while True:
             await self._some.wait()
             await asyncio.sleep(0)  # the heartbeat and the others get their turn, however much waits
-            taken, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
+            taken = self._take()
             if not self._waiting:
                 self._some.clear()
-            if len(self._waiting) < 2 * self._limit:
+            if not self._is_full():
                 self.connection.resume()
             if not taken:
                 continue
@@ -129,6 +139,23 @@ class Telemetry:
             settled = [m.duplicate and m in self._settled for m in taken]
             settle, clock = partial(self._settle, generation), self._clock
             yield Batch(taken, settled, clock.now(), settle, clock.uptime(), int(clock.quality()))
+
+    def _take(self) -> list[Message]:
+        """The next batch."""
+        count = self._limit
+        if self._bytes > BATCH_BYTES:
+            room = BATCH_BYTES
+            for position, message in enumerate(self._waiting[:count]):
+                room -= _size(message)
+                if room < 0:
+                    count = max(1, position)
+                    break
+        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._bytes = self._bytes - sum(map(_size, taken)) if self._waiting else 0
+        return taken
+
+    def _is_full(self) -> bool:
+        return len(self._waiting) >= 2 * self._limit or self._bytes >= WAITING_BYTES
 
     def _settle(self, generation: int, batch: Batch) -> None:
         packet_ids = [m.packet_id for m in batch.received if m.packet_id]
@@ -146,6 +173,7 @@ class Telemetry:
         if session_present:
             # the broker sends again what we had not acknowledged
             self._waiting = [m for m in self._waiting if not m.packet_id]
+            self._bytes = sum(map(_size, self._waiting))
         else:
             # nothing comes again, and packet ids begin anew: what waits can no longer be acknowledged
             self._waiting = [m._replace(packet_id=0) for m in self._waiting]
@@ -179,11 +207,18 @@ class Telemetry:
                 self.connection.acknowledge([message.packet_id], self.connection.generation)
             return
         self._waiting.append(message)
+        self._bytes += _size(message)
+        if self._bytes >= WAITING_BYTES:
+            self.connection.pause()  # before the rest of what has arrived is read
 
     def drained(self) -> None:
         """Hand out what came, and stop reading while too much waits."""
         if self._waiting:
             self.last_arrival, self._heard = self._clock.now(), self._clock.uptime()
             self._some.set()
-        if len(self._waiting) >= 2 * self._limit:
+        if self._is_full():
             self.connection.pause()
+
+
+def _size(message: Message) -> int:
+    return len(message.payload) + len(message.topic)
