@@ -7,7 +7,7 @@ the hub did not have becomes a declared loss.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vedette_agent.delivery import losses
@@ -42,6 +42,8 @@ class Fill:
     bytes: int = 0
     coalesced: int = 0
     """Rows that were put together with others, since the agent started."""
+    unpublished: set[str] = field(default_factory=set)
+    """Topics on which the devices' broker has missed an alert event, because it was given up."""
 
 
 class Eviction:
@@ -74,12 +76,13 @@ class Eviction:
 
     def _evict(self, condition: str, parameters: tuple[int, ...], rows: int, size: int) -> None:
         fill, connection = self._fill, self._database.connection
-        query = f"SELECT id, priority, epoch, sequence, hub_done, body FROM outbox WHERE {condition} LIMIT 100"
+        columns = "id, priority, epoch, sequence, hub_done, local_done, topic, body"
+        query = f"SELECT {columns} FROM outbox WHERE {condition} LIMIT 100"
         while fill.rows > rows or fill.bytes > size:
             victims = connection.execute(query, parameters).fetchall()
             if not victims:
                 return
-            for row_id, rank, epoch, sequence, hub_done, body in victims:
+            for row_id, rank, epoch, sequence, hub_done, local_done, topic, body in victims:
                 if fill.rows <= rows and fill.bytes <= size:
                     return
                 connection.execute("DELETE FROM outbox WHERE id = ?", (row_id,))
@@ -90,6 +93,8 @@ class Eviction:
                     for first, last in _stood_for(rank, body):
                         losses.declare_range(connection, rank, epoch, first, last, reason="outbox full, coalesced")
                 fill.rows, fill.bytes = fill.rows - 1, fill.bytes - len(body)
+                if not local_done:
+                    fill.unpublished.add(topic)
 
     def _coalesce(self, epoch: str, sent: int) -> None:
         """Put storms together, one topic after the other: each is one kind of alert on one device."""

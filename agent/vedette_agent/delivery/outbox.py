@@ -257,6 +257,11 @@ class Outbox:
             except msgspec.ValidationError as error:
                 raise self.database.damaged("read", error) from error
 
+    def take_unpublished(self) -> set[str]:
+        """Topics on which the devices' broker has missed an alert event since the last call: it was given up."""
+        taken, self._fill.unpublished = self._fill.unpublished, set()
+        return taken
+
     def local_done(self, ids: Sequence[int]) -> None:
         """The devices' broker has these rows."""
         with self._transaction("note what the devices' broker has"):
