@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 from tests.simulation.broker import Publication
@@ -16,10 +16,16 @@ from vedette_agent.mqtt.transport import Closed, Inbox, NotConnected, Will
 class SimulatedTransport:
     """Lingers as the real ones do, so that several messages are handed out together."""
 
-    def __init__(self, loop: VirtualLoop, random: Random, connection: Connection, will: Will, inbox: Inbox) -> None:
+    def __init__(
+        self, loop: VirtualLoop, random: Random, connection: Connection, will: Will, inbox: Inbox,
+        wrongly_acknowledged: Callable[[int], None],
+    ) -> None:  # fmt: skip
         self.closed: asyncio.Future[Closed] = loop.create_future()
         self._loop, self._random, self._connection, self._will, self._inbox = loop, random, connection, will, inbox
         self._buffer: list[Message] = []
+        self._unacknowledged: set[int] = set()
+        """Packet ids that were handed out on this connection."""
+        self._wrongly_acknowledged = wrongly_acknowledged
         self._paused = self._lingering = self._opened = False
         connection.on_accepted, connection.on_message, connection.on_lost = self._accepted, self._message, self._lost
 
@@ -40,6 +46,9 @@ class SimulatedTransport:
 
     def acknowledge(self, packet_ids: Sequence[int]) -> None:
         for packet_id in packet_ids:
+            if packet_id not in self._unacknowledged:
+                self._wrongly_acknowledged(packet_id)
+            self._unacknowledged.discard(packet_id)
             self._connection.acknowledge(packet_id)
 
     def pause(self) -> None:
@@ -74,6 +83,7 @@ class SimulatedTransport:
         if self._paused or self.closed.done() or not self._buffer:
             return
         messages, self._buffer = self._buffer, []
+        self._unacknowledged.update(message.packet_id for message in messages)
         for message in messages:
             self._inbox.received(message)
         self._inbox.drained()

@@ -11,9 +11,11 @@ from tests.simulation.loop import VirtualLoop
 from tests.simulation.story import Story
 
 DEVICES = 8
-BURST_EVERY = (2.0, 8.0)
+BURST_EVERY = (1.5, 6.0)
 GARBAGE = 0.15
 """Of bursts that have some."""
+ONE_FAULT = 4
+"""Devices that have one fault only: what must become of it can be told from their readings. The others have many."""
 
 
 @dataclass
@@ -25,15 +27,15 @@ class Fault:
 
 
 class Devices:
-    """Every device has one fault at most: what must become of it can be told from its readings."""
+    """What they have sent, and what of it cannot be true."""
 
     def __init__(self, loop: VirtualLoop, broker: Broker, random: Random, story: Story, now: float) -> None:
         self._loop, self._broker, self._random, self._story, self._now = loop, broker, random, story, now
         self._sequence = [0] * DEVICES
-        self._faults = [Fault(random.randrange(18), random.randint(1, 6)) for _ in range(DEVICES)]
+        self._faults = [Fault(random.randrange(16), random.randint(1, 5)) for _ in range(DEVICES)]
         self._garbage = 0
-        self.impossible: set[tuple[str, bytes]] = set()
-        """(topic, payload) of readings that cannot be."""
+        self.faulty: set[tuple[str, bytes]] = set()
+        """(topic, payload) of impossible readings of devices with one fault."""
         self.garbage: set[tuple[str, bytes]] = set()
 
     def start(self, seconds: float) -> None:
@@ -48,12 +50,13 @@ class Devices:
             number = self._sequence[device]
             self._sequence[device] += 1
             fault = self._faults[device]
-            impossible = fault.first <= number < fault.first + fault.length
+            since = number - fault.first if device < ONE_FAULT else (number - fault.first) % (2 + 2 * fault.length)
+            impossible = 0 <= since < fault.length
             flow = 500.0 + number if impossible else self._random.gauss(50.0, 3.0)
             reading = {"ts": self._now + self._loop.now, "seq": number, "flow": flow, "pressure": 1.0}
             message = f"plant/d{device}/telemetry", json.dumps(reading).encode()
-            if impossible:
-                self.impossible.add(message)
+            if impossible and device < ONE_FAULT:
+                self.faulty.add(message)
             self._broker.publish(*message)
         if self._random.random() < GARBAGE:
             self._garbage += 1

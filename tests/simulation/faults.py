@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.simulation.world import World
 
-FAULTS = (4, 9)
+FAULTS = (6, 14)
 """Fewest and most of one seed."""
 DAY = 86_400.0
 
@@ -38,6 +38,8 @@ class Faults:
             (self.kill_hub_in_a_call, 3.0),
             (self.cut_a_connection, 3.0),
             (self.part_the_network, 2.0),
+            (self.long_outage, 2.0),
+            (self.cut_off_while_the_disk_fails, 1.5),
             (self.crash_a_broker, 2.0),
             (self.save_brokers, 1.0),
             (self.bad_weather, 4.0),
@@ -95,7 +97,7 @@ class Faults:
         self._world.gateway.kill()
 
     def kill_gateway_in_a_call(self) -> None:
-        self._kill_in_a_call("gateway", 6)
+        self._kill_in_a_call("gateway", self._random.choice(("commit", "commit", "commit", "apply", "local_done", "")))
 
     def kill_gateway_at_a_file(self) -> None:
         self._world.gateway.files_until_kill = self._random.randrange(6)
@@ -107,13 +109,13 @@ class Faults:
         self._world.hub.kill()
 
     def kill_hub_in_a_call(self) -> None:
-        self._kill_in_a_call("hub", 5)
+        self._kill_in_a_call("hub", self._random.choice(("commit", "commit", "commit", "")))
 
-    def _kill_in_a_call(self, name: str, calls: int) -> None:
+    def _kill_in_a_call(self, name: str, of: str) -> None:
         threads = self._world.gateway.threads if name == "gateway" else self._world.hub.threads
-        threads.until_kill = self._random.randrange(calls)
+        threads.of, threads.until_kill = of, self._random.randrange(3)
         threads.where = self._random.choice(("before", "within", "within", "after", "after"))
-        self._tell("%s: %d calls until it is killed %s one", name, threads.until_kill, threads.where)
+        self._tell("%s: killed %s %s call, after %d others", name, threads.where, of or "any", threads.until_kill)
 
     # ------------------------------------------------------------ network and brokers
 
@@ -132,6 +134,19 @@ class Faults:
         self._world.network.part(client, broker)
         again = self._world.network.unreachable.discard
         self._world.loop.later(self._random.uniform(3.0, 40.0), again, (client, broker))
+
+    def long_outage(self) -> None:
+        """The hub is away until the outbox is full, if it is a small one."""
+        self._world.network.part("gateway", "hub")
+        again = self._world.network.unreachable.discard
+        self._world.loop.later(self._random.uniform(20.0, 60.0), again, ("gateway", "hub"))
+
+    def cut_off_while_the_disk_fails(self) -> None:
+        """What was received on one connection is committed on the next."""
+        threads, later = self._world.gateway.threads, self._world.loop.later
+        threads.failing = 1.0
+        later(self._random.uniform(3.0, 8.0), setattr, threads, "failing", 0.0)
+        later(self._random.uniform(1.0, 5.0), lambda: self._world.network.cut("gateway", "devices"))
 
     def save_brokers(self) -> None:
         for broker in self._world.brokers.values():

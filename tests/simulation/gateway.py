@@ -47,7 +47,7 @@ key_ring = "keys"
 fetch_timeout = "20s"
 
 [samples]
-every = "30s"
+every = "12s"
 segment = 2
 segments = 8
 
@@ -184,7 +184,7 @@ class Gateway:
         self.story.tell("gateway", "is killed")
         self.loop.bury(self.process)
         for name in self.brokers:
-            self.network.cut("gateway", name)
+            self.network.client_dies("gateway", name)
         self.process = None
         after = self.home / f"gateway{self.life}"
         if self.state.exists():
@@ -219,7 +219,7 @@ class Gateway:
         connection = Connection(
             self.loop, self.network, self.brokers[broker.host.partition(".")[0]], self.process, broker.client_id
         )
-        return SimulatedTransport(self.loop, self.random, connection, will, inbox)
+        return SimulatedTransport(self.loop, self.random, connection, will, inbox, self.witness.wrongly_acknowledged)
 
     def before_file(self) -> None:
         """A file of the models' folder is about to be written."""

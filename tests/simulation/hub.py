@@ -159,7 +159,7 @@ class Hub:
         self.story.tell("hub", "is killed")
         self.loop.bury(self.process)
         self.process = None
-        self.network.cut("hub", self.broker.name)
+        self.network.client_dies("hub", self.broker.name)
         after = self.home / f"hub{self.life}"
         after.mkdir()
         for name in (DATABASE, f"{DATABASE}-wal"):

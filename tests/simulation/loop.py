@@ -34,7 +34,7 @@ class Process:
         self.context.run(_PROCESS.set, self)
         self.tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         self.remains: list[asyncio.Task[Any]] = []
-        self.before_call: Callable[[], str] = lambda: ""
+        self.before_call: Callable[[str], str] = lambda call: ""
         """Asked before each call in another thread: `before`, `within` or `after` kill the process there, with `fails` it lives."""
         self.interrupt: Callable[[], None] = lambda: None
         """Make the next statement of its database fail halfway."""
@@ -50,16 +50,19 @@ class Threads:
         self._random = random
         self.until_kill = -1
         """So many calls until the process is killed; negative: it is not."""
+        self.of = ""
+        """Only calls of this name count; empty: all."""
         self.where = "after"
         self.failing = 0.0
         """Share of calls during which the disk refuses."""
 
-    def before_call(self) -> str:
+    def before_call(self, call: str) -> str:
         """See `Process.before_call`; `fails`: the process lives."""
-        if self.until_kill == 0:
-            self.until_kill = -1
-            return self.where
-        self.until_kill -= self.until_kill > 0
+        if self.of in ("", call):
+            if self.until_kill == 0:
+                self.until_kill = -1
+                return self.where
+            self.until_kill -= self.until_kill > 0
         return "fails" if self.failing and self._random.random() < self.failing else ""
 
     def calm(self) -> None:
@@ -184,7 +187,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             raise RuntimeError(f"{func} is called by nobody's process")
         if process.dead:
             return
-        when = process.before_call()
+        when = process.before_call(_name(func))
         if when == "before":
             process.kill()
             return
@@ -200,6 +203,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
             process.kill()
         if not process.dead:
             self.call_at(end, _finish, future, outcome, error, context=process.context)
+
+
+def _name(func: Callable[..., Any]) -> str:
+    """What is called, also where it is wrapped."""
+    for cell in getattr(func, "__closure__", None) or ():
+        if callable(cell.cell_contents):
+            return str(getattr(cell.cell_contents, "__name__", ""))
+    return str(getattr(func, "__name__", ""))
 
 
 def _finish(future: asyncio.Future[Any], outcome: Any, error: Exception | None) -> None:

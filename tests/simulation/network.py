@@ -16,7 +16,7 @@ class Link:
     """One connection between a client and a broker."""
 
     def __init__(self, loop: VirtualLoop, random: Random, client: contextvars.Context) -> None:
-        self.up = True
+        self.up, self._dying = True, False
         self._loop, self._random, self._client = loop, random, client
         self._last = {"broker": 0.0, "client": 0.0}
         self.client_lost: Callable[[str], None] = lambda why: None
@@ -34,11 +34,17 @@ class Link:
         if self.up:
             arrival = max(self._last[end], self._loop.now + self._random.uniform(*LATENCY))
             self._last[end] = arrival
-            self._loop.call_at(arrival, self._arrive, call, args, context=context)
+            self._loop.call_at(arrival, self._arrive, end, call, args, context=context)
 
-    def _arrive(self, call: Callable[..., None], args: tuple[Any, ...]) -> None:
-        if self.up:
+    def _arrive(self, end: str, call: Callable[..., None], args: tuple[Any, ...]) -> None:
+        if self.up or (self._dying and end == "broker"):
             call(*args)
+
+    def client_dies(self) -> None:
+        """The client's program has ended: what it had written still arrives, and then the end."""
+        if self.up:
+            self.up, self._dying = False, True
+            self._loop.later(max(0.0, self._last["broker"] - self._loop.now) + LATENCY[1], self.broker_lost)
 
     def cut(self, *, client_after: float = 0.0, broker_after: float = 0.0, why: str = "the connection is gone") -> None:
         """End it; each end learns so after so many seconds."""
@@ -71,6 +77,11 @@ class Network:
         """End a connection, if there is one."""
         if (client, broker) in self._links:
             self._links[client, broker].cut(**how)
+
+    def client_dies(self, client: str, broker: str) -> None:
+        """A program has ended."""
+        if (client, broker) in self._links:
+            self._links[client, broker].client_dies()
 
     def part(self, client: str, broker: str) -> None:
         """Nothing comes through until `mend`; each end takes its time to notice."""

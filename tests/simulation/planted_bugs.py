@@ -311,7 +311,8 @@ PLANTED: dict[str, Planted] = {
         manifest, "verify", _verifies_with(lambda data, keys, _: {"gateway": manifest.authentic(data, keys).gateway})
     ),
     "an artefact's hash is not looked at": _both(
-        _planted(artifact, "load", _any_hash), _planted(Updater, "_read", lambda _: lambda self, r: self._store.read(r.sha256))
+        _planted(artifact, "load", _any_hash),
+        _planted(Updater, "_read", lambda _: lambda self, r: self._store.read(r.sha256)),
     ),
     "a version that failed is tried again": _planted(journal, "refused", lambda _: lambda journal, *_rest: journal),
     "reports are forgotten before they are told": _planted(Updater, "_report", _forgotten_before_told),

@@ -127,6 +127,10 @@ class Witness:
         if not topics.is_own(publication.topic):
             self.acknowledged[key] = publication
 
+    def wrongly_acknowledged(self, packet_id: int) -> None:
+        """The agent has acknowledged what it was not given on this connection."""
+        self._story.wrong("no acknowledgement crosses a reconnect", f"packet id {packet_id}")
+
     def hub_saw(self, topic: str, payload: bytes, sender: str) -> None:
         """Somebody has published on the hub's broker."""
         kind = topic.rpartition("/")[2]

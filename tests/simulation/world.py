@@ -9,6 +9,7 @@ import random as randoms
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 from tests.simulation import invariants
@@ -22,7 +23,7 @@ from tests.simulation.network import Network
 from tests.simulation.scratch import folder
 from tests.simulation.story import Story, StoryHandler
 from tests.simulation.witness import Witness
-from vedette_agent import agent, heartbeat
+from vedette_agent import agent, durable_file, heartbeat
 from vedette_agent.delivery import database, disk_room, outbox
 from vedette_agent.mqtt import connection
 from vedette_agent.update import model_store
@@ -30,7 +31,7 @@ from vedette_hub.fleet import broker as hub_broker
 from vedette_hub.fleet import ingest, ingest_state, publisher
 
 NOW = 1_900_000_000.0
-TROUBLE = 90.0
+TROUBLE = 70.0
 """Seconds in which faults happen."""
 HEALING = 2 * 3600.0
 """Seconds after the last fault until everything must have come right."""
@@ -56,7 +57,7 @@ class World:
         self.brokers = {name: Broker(name, self.loop, self._random()) for name in ("devices", "hub")}
         self.hub = Hub(home, self.loop, self.network, self.brokers["hub"], self._random(), self.story, NOW)
         self.witness = Witness(home, self.story, self.hub.now)
-        rows = self.random.choice((6, 20, 1_000))
+        rows = self.random.choice((3, 6, 12, 1_000))
         self.gateway = Gateway(
             home, self.loop, self.network, self.brokers, self._random(), self.story, self.witness, NOW, rows
         )
@@ -115,11 +116,10 @@ class _Entropy:
 def _in_place(world: World) -> Iterator[None]:
     """What stands for the edges of agent and hub while this world lives."""
     entropy = _Entropy(world._random())
-    write_file = model_store._replace
 
     def replace(*arguments: Any) -> None:
         world.gateway.before_file()
-        write_file(*arguments)
+        durable_file.replace(*arguments)
 
     with ExitStack() as stack:
         for owner, name, value in (
@@ -129,7 +129,7 @@ def _in_place(world: World) -> Iterator[None]:
             (agent, "ASKED_EVERY", SELDOM),
             (heartbeat, "version", lambda name: "0"),
             (heartbeat, "return_freed", lambda: None),
-            (model_store, "_replace", replace),
+            (model_store, "durable_file", SimpleNamespace(replace=replace)),
             (database, "SPARE_BYTES", 512 * KIB),
             (database, "LOG_BYTES", 128 * KIB),
             (disk_room, "LOG_BYTES", 128 * KIB),
