@@ -17,7 +17,6 @@ from vedette_agent.reading.health.faults import SILENT
 from vedette_agent.reading.health.sensor_health import NAME as HEALTH
 from vedette_agent.reading.health.sensor_health import SensorHealth
 from vedette_agent.reading.pipeline import Pipeline, Verdicts
-from vedette_agent.reading.recent import NAME as RECENT
 from vedette_agent.reading.trial import OnTrial
 from vedette_models.detectors.base import StateError
 from vedette_models.detectors.mahalanobis import FEWEST, Mahalanobis
@@ -196,9 +195,8 @@ class ProfileWatch:
         states = {d.name: {name: array[:rows] for name, array in d.state().items()} for d in self.pipeline.detectors}
         states |= self.pipeline.thresholds.state(rows)
         states[HEALTH] = self.health.state(rows)
-        if self.recent is not None:
-            states[RECENT] = self.recent.state()
-        return Checkpoint(now, self.profile.channel_names, tuple(self.table.names()), states)
+        recent = {} if self.recent is None else self.recent.state()
+        return Checkpoint(now, self.profile.channel_names, tuple(self.table.names()), states, recent)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Resume from a checkpoint, before any reading.
@@ -231,12 +229,12 @@ class ProfileWatch:
             raise CheckpointError(f"profile {self.profile.name!r}: {error}: learning anew") from error
         self.table = DeviceTable.of(self.table.limit, list(names))
         self.pipeline, self.health = pipeline, health
-        if self.recent is not None and RECENT in checkpoint.detectors:
+        if self.recent is not None and checkpoint.recent:
             try:
-                self.recent.restore(checkpoint.detectors[RECENT], len(names))
+                self.recent.restore(checkpoint.recent, len(names))
             except StateError as error:
                 logger.info("profile %s: %s; they are gathered anew", self.profile.name, error)
-        own = {HEALTH, RECENT, *(detector.name for detector in pipeline.detectors), *pipeline.thresholds.parts}
+        own = {HEALTH, *(detector.name for detector in pipeline.detectors), *pipeline.thresholds.parts}
         self._resumable = {name: state for name, state in checkpoint.detectors.items() if name not in own}
         self.decider = Decider(self.profile, self._gateway, self._epoch, self.table)
 

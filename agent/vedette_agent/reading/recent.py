@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-NAME = "recent readings"
-"""Name of their part of a checkpoint."""
 MAX_VALUES = 1 << 19
 """Readings x channels at most, whatever is asked for: 4 MiB."""
 _NOBODY = -1
@@ -71,7 +69,10 @@ class Recent:
         types = device.dtype == np.int64 and time.dtype == np.float64 and values.dtype == np.float64
         if not shapes or not types:
             raise StateError(f"saved recent readings: {device.shape}, {time.shape} and {values.shape}")
-        batch = ReadingBatch.of(np.asarray(device, np.intp), np.asarray(time, float), np.asarray(values, float))
+        try:
+            batch = ReadingBatch.of(np.asarray(device, np.intp), np.asarray(time, float), np.asarray(values, float))
+        except ValueError as error:
+            raise StateError(f"saved recent readings: {error}") from error
         known = (batch.device >= 0) & (batch.device < devices)
         if not known.all() or not np.isfinite(batch.time).all():
             raise StateError("saved recent readings are of devices that are not known, or at no time")

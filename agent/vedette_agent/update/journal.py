@@ -116,10 +116,10 @@ def stopped(journal: Journal) -> Journal:
 
 
 def activated(journal: Journal, profile: str, running: Running) -> Journal:
-    """A release runs; what ran is the one before, but what has not proved itself is nothing to go back to."""
+    """A release runs; what ran is the one before, unless it has not proved itself and there is one that has."""
     previous, current = _without(journal.previous, profile), journal.current.get(profile)
     if current is not None and current.on_probation and running.on_probation:
-        current = journal.previous.get(profile)
+        current = journal.previous.get(profile, current)
     if current is not None and current.release.sha256 != running.release.sha256:
         previous[profile] = current
     changed = msgspec.structs.replace(journal, current={**journal.current, profile: running}, previous=previous)

@@ -422,7 +422,7 @@ class Updater:
             return False
         self._store.write(journals.tried(journal, profile, release.sha256))
         trial = probation.trials.get(profile)
-        old = self._models.get(profile) if trial is None else trial.old
+        old = self._models.get(profile) if trial is None else trial.old or trial.new
         readings = self._watches.recent(profile)
         evidence, failed = await asyncio.to_thread(probation.rehearse, model, old, readings)
         if failed is not None:
