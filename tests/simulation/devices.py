@@ -11,9 +11,11 @@ from tests.simulation.loop import VirtualLoop
 from tests.simulation.story import Story
 
 DEVICES = 8
-BURST_EVERY = (1.5, 6.0)
-GARBAGE = 0.15
+BURST_EVERY = (1.0, 5.0)
+GARBAGE = 0.3
 """Of bursts that have some."""
+PERIOD = 4
+"""Readings from one fault to the next of a device that has many: long enough for its alert to end."""
 ONE_FAULT = 4
 """Devices that have one fault only: what must become of it can be told from their readings. The others have many."""
 
@@ -50,10 +52,10 @@ class Devices:
             number = self._sequence[device]
             self._sequence[device] += 1
             fault = self._faults[device]
-            since = number - fault.first if device < ONE_FAULT else (number - fault.first) % (2 + 2 * fault.length)
-            impossible = 0 <= since < fault.length
+            since = number - fault.first if device < ONE_FAULT else (number - fault.first) % PERIOD
+            impossible = 0 <= since < (fault.length if device < ONE_FAULT else 1)
             flow = 500.0 + number if impossible else self._random.gauss(50.0, 3.0)
-            reading = {"ts": self._now + self._loop.now, "seq": number, "flow": flow, "pressure": 1.0}
+            reading = {"ts": self._now + self._loop.now, "seq": number, "flow": flow}
             message = f"plant/d{device}/telemetry", json.dumps(reading).encode()
             if impossible and device < ONE_FAULT:
                 self.faulty.add(message)

@@ -31,16 +31,16 @@ class Faults:
         self._healed = False
         self._kinds: list[tuple[Callable[[], None], float]] = [
             (self.kill_gateway, 2.0),
-            (self.kill_gateway_in_a_call, 4.0),
+            (self.kill_gateway_in_a_call, 5.0),
             (self.kill_gateway_at_a_file, 2.0),
             (self.stop_gateway, 0.7),
             (self.kill_hub, 1.0),
             (self.kill_hub_in_a_call, 3.0),
             (self.cut_a_connection, 3.0),
             (self.part_the_network, 2.0),
-            (self.long_outage, 2.0),
-            (self.cut_off_while_the_disk_fails, 1.5),
-            (self.crash_a_broker, 2.0),
+            (self.long_outage, 3.0),
+            (self.cut_off_while_the_disk_fails, 2.0),
+            (self.crash_a_broker, 2.5),
             (self.save_brokers, 1.0),
             (self.bad_weather, 4.0),
             (self.gateway_disk_fails, 1.0),
@@ -97,7 +97,9 @@ class Faults:
         self._world.gateway.kill()
 
     def kill_gateway_in_a_call(self) -> None:
-        self._kill_in_a_call("gateway", self._random.choice(("commit", "commit", "commit", "apply", "local_done", "")))
+        self._kill_in_a_call(
+            "gateway", self._random.choice(("commit", "commit", "commit", "commit", "apply", "local_done", ""))
+        )
 
     def kill_gateway_at_a_file(self) -> None:
         self._world.gateway.files_until_kill = self._random.randrange(6)

@@ -59,8 +59,6 @@ profile = "pump"
 low = 0.0
 high = 100.0
 
-[profiles.pump.channels.pressure]
-
 [profiles.pump.decisions]
 clear_after = 2
 

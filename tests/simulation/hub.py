@@ -30,7 +30,7 @@ from vedette_models import artifact
 
 GATEWAYS = ("gw", "gw2")
 SETTINGS = BrokerSection(url="mqtt://hub.simulated")
-LIMITS = LimitsSection()
+LIMITS = LimitsSection(linger=0.3)
 DATABASE = "hub.db"
 
 

@@ -97,7 +97,14 @@ def _readings(world: World, found: _Found) -> None:
             fates[fate["device"], fate["sequence"]].append((life, fate["fate"]))
     settled = {body for _, _, _, body in found.agent["settled"]}
     dead = Counter(topic for _, topic, _, _ in found.agent["dead"])
-    alerted = {messages.from_bytes(Alert, body).device for *_, body in found.agent["event"]}
+    alerts = [
+        (witness.lives.get(epoch, len(witness.traces)), messages.from_bytes(Alert, body))
+        for rank, epoch, _, body in found.agent["row"]
+        if rank == PRIORITIES.index("alerts")
+    ]
+    alerted = {alert.device for _, alert in alerts}
+    durable_in = {(alert.device, alert.time): life for life, alert in alerts}
+    """Lives that committed what a reading caused, by device and time of the reading."""
     for topic, payload in witness.acknowledged:
         again = (topic, payload) in witness.repeated
         if (topic, payload) in world.devices.garbage:
@@ -111,6 +118,9 @@ def _readings(world: World, found: _Found) -> None:
             story.wrong("every acknowledged reading has one fate", f"{device}/{sequence} has {fates[device, sequence]}")
         if not again and (len(scored) > 1 if durable else len(scored) > len(set(scored))):
             story.wrong("no reading is scored twice", f"{device}/{sequence} in the lives {scored}")
+        since = durable_in.get((device, json.loads(payload)["ts"]))
+        if not again and since is not None and any(life > since for life in scored):
+            story.wrong("no reading is scored twice", f"{device}/{sequence} in {scored}, after its alert in {since}")
         if dead[topic]:
             story.wrong("every acknowledged reading has one fate", f"{device}/{sequence} is a dead letter, too")
         if (topic, payload) in world.devices.faulty and device not in alerted:

@@ -6,10 +6,11 @@ from functools import lru_cache
 
 from nacl.signing import SigningKey
 
-from tests.agent.update.model_hub import model
+from tests.agent.update import model_hub
 from vedette_models import artifact
 
 PROFILE = "pump"
+CHANNELS = ("flow",)
 KEY = SigningKey(b"the key of the simulated hub ...")
 STRANGER = SigningKey(b"the key of somebody else .......")
 GOOD = 4
@@ -17,11 +18,15 @@ GOOD = 4
 BAD = GOOD + 1
 
 
+def _model(number: int) -> bytes:
+    return model_hub.model(number, channels=CHANNELS)
+
+
 @lru_cache
 def versions() -> dict[int, bytes]:
     """The bytes of every version by its number."""
-    found = {number: model(number) for number in range(1, GOOD + 1)}
-    found[BAD] = model(BAD) + b"x"
+    found = {number: _model(number) for number in range(1, GOOD + 1)}
+    found[BAD] = _model(BAD) + b"x"
     return found
 
 

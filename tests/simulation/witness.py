@@ -45,6 +45,8 @@ class Witness:
     def __init__(self, home: Path, story: Story, hub_now: Callable[[], float]) -> None:
         self._home, self._story, self._hub_now = home, story, hub_now
         self.traces: list[Path] = []
+        self.lives: dict[str, int] = {}
+        """Which life of the agent an epoch belongs to; a damaged database begins another."""
         self.acknowledged: dict[tuple[str, bytes], Publication] = {}
         """Readings whose acknowledgement the devices' broker has."""
         self.repeated: set[tuple[str, bytes]] = set()
@@ -74,6 +76,7 @@ class Witness:
         """Look at what this life does."""
         log(agent._outbox.database.connection)
         self.used = None
+        self.lives[agent._outbox.epoch] = len(self.traces) - 1
         updater = agent._updater
         assert updater is not None
         store, write, use = updater._store, updater._store.write, agent.use

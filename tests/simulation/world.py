@@ -31,7 +31,7 @@ from vedette_hub.fleet import broker as hub_broker
 from vedette_hub.fleet import ingest, ingest_state, publisher
 
 NOW = 1_900_000_000.0
-TROUBLE = 70.0
+TROUBLE = 60.0
 """Seconds in which faults happen."""
 HEALING = 2 * 3600.0
 """Seconds after the last fault until everything must have come right."""
@@ -57,7 +57,7 @@ class World:
         self.brokers = {name: Broker(name, self.loop, self._random()) for name in ("devices", "hub")}
         self.hub = Hub(home, self.loop, self.network, self.brokers["hub"], self._random(), self.story, NOW)
         self.witness = Witness(home, self.story, self.hub.now)
-        rows = self.random.choice((3, 6, 12, 1_000))
+        rows = self.random.choice((2, 4, 8, 1_000))
         self.gateway = Gateway(
             home, self.loop, self.network, self.brokers, self._random(), self.story, self.witness, NOW, rows
         )
