@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from vedette_agent.delivery import quarantine
-from vedette_agent.delivery.schema import TooNewError, migrate
+from vedette_agent.delivery.schema import TooNewError, differs, migrate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +32,9 @@ ROW_BYTES = 320
 
 class OutboxError(Exception):
     """The database cannot do what it must: says what, where, and what to do."""
+
+    dealt_with = False
+    """What could be done about it has been done."""
 
 
 class FullError(OutboxError):
@@ -113,6 +116,18 @@ class Database:
         except sqlite3.Error as error:
             raise self._explain("read", error, self.connection) from error
 
+    def read_through(self, statement: str) -> None:
+        """Read all rows of a query, and keep none.
+
+        Raises:
+            OutboxError: the database cannot be read.
+        """
+        try:
+            for _ in self.connection.execute(statement):
+                pass
+        except sqlite3.Error as error:
+            raise self._explain("read", error, self.connection) from error
+
     def number(self, statement: str) -> int:
         """The one number that a query answers.
 
@@ -184,9 +199,9 @@ class Database:
             return OutboxError(f"{said}; the agent must be able to write its state_dir")
         if primary == sqlite3.SQLITE_IOERR:
             return OutboxError(f"{said}; the disk fails or is full: look at df and dmesg")
-        if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "decode to UTF-8" in str(error):
             return self.damaged(what, error)
-        # A row that is there twice, text that is none: either our mistake, or a sign of damage.
+        # A row that is there twice, a type that cannot be: either our mistake, or a sign of damage.
         if connection is not None and not _is_whole(connection):
             return self.damaged(what, error)
         return OutboxError(f"{said}; this should not happen, please report it")
@@ -208,8 +223,9 @@ def _is_whole(connection: sqlite3.Connection) -> bool:
     try:
         if connection.in_transaction:
             connection.rollback()
-        return bool(connection.execute("PRAGMA integrity_check(1)").fetchall() == [("ok",)])
-    except sqlite3.Error:
+        # the text that makes a table is no structure: SQLite checks it as little as what stands in the rows
+        return connection.execute("PRAGMA integrity_check(1)").fetchall() == [("ok",)] and not differs(connection)
+    except (sqlite3.Error, UnicodeDecodeError):  # it quotes what it finds
         return False
 
 

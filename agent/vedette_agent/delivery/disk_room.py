@@ -42,8 +42,11 @@ class Reserve:
 
     @property
     def kept(self) -> bool:
-        """Whether it is there."""
-        return self.path.exists()
+        """Whether it is there in its full size."""
+        try:
+            return self.path.stat().st_size >= RESERVE_BYTES
+        except OSError:
+            return False
 
     def make(self) -> bool:
         """Take the room, if the disk has more than that; return whether it is there."""
@@ -53,6 +56,7 @@ class Reserve:
             system = os.statvfs(self.path.parent)
             if system.f_bavail * system.f_frsize < RESERVE_BYTES + LOG_BYTES:
                 return False
+            self.path.unlink(missing_ok=True)  # smaller, and perhaps the log under another name
             _stretch(self.path, RESERVE_BYTES)
         except OSError as error:
             logger.debug("%s: %s", self.path, error)
@@ -74,7 +78,7 @@ class Reserve:
             system = os.statvfs(database.parent)
         except OSError:
             return  # the database will say what is wrong
-        if system.f_bavail * system.f_frsize < LOG_BYTES and not database.with_name(f"{database.name}-wal").exists():
+        if system.f_bavail * system.f_frsize < LOG_BYTES and not _log_of(database).exists():
             self.release()
 
 
@@ -96,7 +100,7 @@ class DiskRoom:
 
     def stretch_log(self) -> None:
         """Bring the log to its full length. Zeros at its end are no entries, as after every restart of the log."""
-        log = self._database.path.with_name(f"{self._database.path.name}-wal")
+        log = _log_of(self._database.path)
         try:
             with self._database.transaction("stretch the log"):  # nobody else writes to it now
                 if log.exists():
@@ -146,9 +150,17 @@ class DiskRoom:
             self.stretch_log()
         self._look()
 
-    def close(self) -> None:
-        """After the database was closed: its log is gone, and what takes its place must be there at the next start."""
-        self.reserve.make()
+    def before_close(self) -> None:
+        """The log is about to be deleted: under another name its room stays ours, with no moment for others to take it.
+
+        Where the reserve is there, it will do.
+        """
+        if self.reserve.path.exists():
+            return
+        try:
+            self.reserve.path.hardlink_to(_log_of(self._database.path))
+        except OSError as error:  # a file system without links, or there is no log
+            logger.debug("%s: %s", self.reserve.path, error)
 
     def _may_take(self) -> bool:
         return self._database.free_bytes() > LEFT_TO_OTHERS + 4 * CHUNK_BYTES
@@ -161,6 +173,10 @@ class DiskRoom:
                 f"{path.parent}: the disk is full, and what was kept in reserve for that is used; free space, "
                 f"{(RESERVE_BYTES + LOG_BYTES) >> 20} MiB at least"
             )
+
+
+def _log_of(database: Path) -> Path:
+    return database.with_name(f"{database.name}-wal")
 
 
 def _stretch(path: Path, size: int) -> None:

@@ -104,31 +104,34 @@ class Outbox:
         self._to_hub, self._dead_letters, self._owner, self._clock = to_hub, dead_letters, owner, clock
         self.replaced = 0
         """How often a damaged database was replaced by an empty one, since the agent started."""
+        self._fill, self._rate = Fill(), FillRate(clock.uptime())
+        self._next: dict[Priority, int] = dict.fromkeys(PRIORITIES, 1)
+        size = room(limits.max_rows, limits.max_bytes)
+        damage: str | None = None
         if owner:
             Reserve(path).open_the_way(path)
-        self._fill = Fill()
-        self._rate = FillRate(clock.uptime())
-        damage = None
         try:
-            self.database = Database(path, room(limits.max_rows, limits.max_bytes))
-            self._start()
+            self.database = Database(path, size)
         except DamagedError as error:
             if not owner:
                 raise
             damage = str(error)
-        if damage is not None:
-            if hasattr(self, "database"):
-                self.database.close()
-            set_aside(path, self._clock.now())
-            self.database = Database(path, room(limits.max_rows, limits.max_bytes))
-            self._start()
-            self._note_damage(damage, ())
+            set_aside(path, clock.now())
+            self.database = Database(path, size)
         self.disk = DiskRoom(self.database)
+        try:
+            with self._guarded():
+                self._start()
+        except DamagedError:
+            if not owner:
+                raise  # else it is replaced by now
+        if damage is not None:
+            self._note_damage(damage, ())
 
     def _start(self) -> None:
         """Begin with what the database holds."""
         self._eviction = Eviction(self.database, self.limits, self._fill)
-        self._next: dict[Priority, int] = dict.fromkeys(PRIORITIES, 1)
+        self._next = dict.fromkeys(PRIORITIES, 1)
         self._number = self.database.number("SELECT coalesce(max(number), 0) FROM settled")
         self.keys_kept = self._number > 0
         """Whether any settled key is kept."""
@@ -138,9 +141,9 @@ class Outbox:
         """Alerts up to this row may have been sent by this run; those of an earlier one always may."""
         self._seen = -1
         self.refresh()
-        if self._owner:  # so that damage shows now
-            for look in (self.settled_keys, self.alert_states, self.filters):
-                look()
+        if self._owner:  # damage shows now rather than later
+            for table in ("alert_state", "settled", "subscription", "loss", "damage", "request"):
+                self.database.read_through(f"SELECT * FROM {table}")
 
     @property
     def _conn(self) -> sqlite3.Connection:
@@ -148,9 +151,9 @@ class Outbox:
 
     def close(self) -> None:
         """Close the database; everything committed is on disk."""
-        self.database.close()
         if self._owner and self.limits.preallocate:
-            self.disk.close()
+            self.disk.before_close()
+        self.database.close()
 
     def refresh(self) -> None:
         """Count rows again where other processes have written too."""
@@ -296,7 +299,7 @@ class Outbox:
 
     def declare_losses(self, now: float) -> None:
         """Put losses that no report carries yet into reports; a box too full for all of them takes the rest later."""
-        while losses.waiting(self.database):
+        while self._losses_wait():
             with self._transaction("declare losses"):
                 # First make room: that may add to what this report must declare.
                 full = self._eviction.make_room(losses.REPORT_BYTES, self.epoch, self._handed_out)
@@ -304,6 +307,10 @@ class Outbox:
                 losses.reported(self._conn, rows, self._insert("reports", messages.to_bytes(report), now))
             if full:
                 return
+
+    def _losses_wait(self) -> bool:
+        with self._guarded():
+            return losses.waiting(self.database)
 
     # ------------------------------------------------------ what is remembered
 
@@ -331,12 +338,13 @@ class Outbox:
 
     def history(self, limit: int) -> list[Alert]:
         """The newest alert events, newest first."""
-        rows = self.database.select("SELECT body FROM history ORDER BY id DESC LIMIT ?", (limit,))
+        rows = self._checked("SELECT body FROM history ORDER BY id DESC LIMIT ?", list[tuple[bytes]], (limit,))
         return [alert for (body,) in rows if (alert := _alert(body)) is not None]
 
     def dead_letters(self, limit: int) -> list[DeadLetterRow]:
         """The newest dead letters, newest first."""
-        return dead_letters.newest(self.database, limit)
+        with self._guarded():
+            return dead_letters.newest(self.database, limit)
 
     def stats(self) -> Stats:
         """How full the box is, and how long it will last."""
@@ -386,20 +394,22 @@ class Outbox:
         """Help where we can: what failed is tried again by whoever asked for it."""
         try:
             yield
-        except DamagedError as error:
-            if self._owner:
-                self._replace(str(error))
+        except OutboxError as error:
+            if self._owner and not error.dealt_with:
+                error.dealt_with = True
+                if isinstance(error, DamagedError):
+                    self._replace(str(error))
+                elif isinstance(error, FullError):
+                    self._make_way()
             raise
         except (TypeError, ValueError, IndexError) as error:
             # Our mistake; or what was read is not what was written.
-            if self._owner and not self.database.whole():
-                self._replace(f"{self.database.path}: {error}")
-                raise self.database.damaged("use", error) from error
-            raise
-        except FullError:
-            if self._owner:
-                self._make_way()
-            raise
+            if not self._owner or self.database.whole():
+                raise
+            self._replace(f"{self.database.path}: {error}")
+            damaged = self.database.damaged("use", error)
+            damaged.dealt_with = True
+            raise damaged from error
 
     def _replace(self, reason: str) -> None:
         """Go on with an empty database under a new epoch, and declare what was lost with the damaged one."""
@@ -410,7 +420,8 @@ class Outbox:
         self._start()
         self._note_damage(reason, epochs)
         self.disk.complete = False
-        self.disk.prepare()
+        if self.limits.preallocate:
+            self.disk.prepare()
 
     def _note_damage(self, reason: str, epochs: Sequence[str]) -> None:
         self.replaced += 1

@@ -9,10 +9,11 @@ memory for good; see docs/adr/0005-plain-sqlite-on-the-gateway.md.
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
 
 FIRST = (
@@ -123,6 +124,18 @@ def migrate(connection: sqlite3.Connection, steps: Sequence[Step] = STEPS) -> No
 def missing(connection: sqlite3.Connection) -> bool:
     """Whether to open the database with this program would change its tables; it is only read."""
     return bool(_missing(connection, STEPS))
+
+
+def differs(connection: sqlite3.Connection) -> bool:
+    """Whether the tables are not as this program has made them, although it has; steps of later versions aside."""
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        migrate(fresh)
+        known = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
+        made, found = dict(fresh.execute(known).fetchall()), dict(connection.execute(known).fetchall())
+        steps = "SELECT number FROM step ORDER BY number"
+        if fresh.execute(steps).fetchall() != connection.execute(steps).fetchall():
+            return False
+        return any(found.get(name) != sql for name, sql in made.items())
 
 
 def _refuse_newer(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:

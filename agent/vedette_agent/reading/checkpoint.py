@@ -67,6 +67,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     for detector, state in checkpoint.detectors.items():
         for name, array in state.items():
             arrays[f"{detector}/{name}"] = array
+    arrays |= {f"{_RECENT}{name}": array for name, array in checkpoint.recent.items()}
     about = {
         "format": FORMAT,
         "time": checkpoint.time,
@@ -75,7 +76,6 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         "arrays": list(arrays),  # their names have no checksum where they stand
     }
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    arrays |= {f"{_RECENT}{name}": array for name, array in checkpoint.recent.items()}
     durable_file.replace(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
