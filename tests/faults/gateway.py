@@ -71,7 +71,7 @@ class Gateway:
     ) -> None:
         self.folder, self.terms = folder, terms
         self.ring = key_ring(HUB.verify_key) if ring is None else ring
-        self.profiles = {PROFILE: CHANNELS} if profiles is None else profiles
+        self.profiles = {PROFILE: CHANNELS} if profiles is None else dict(profiles)
         self.time = Time()
         self.artefacts: dict[str, bytes] = {}
         self.told: list[Activation] = []

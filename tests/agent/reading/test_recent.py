@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vedette_agent.reading import checkpoint
+from vedette_agent.reading.profile_watch import ProfileWatch
 from vedette_agent.reading.recent import MAX_VALUES, Recent
 from vedette_models.detectors.base import StateError
+from vedette_models.profile import Channel, Profile
 from vedette_models.readings import ReadingBatch
 
 
@@ -75,3 +80,26 @@ def test_what_does_not_fit_is_not_taken(changes: dict[str, np.ndarray | None]) -
     with pytest.raises(StateError):
         fresh.restore(state, 3)
     assert len(fresh.readings()) == 0
+
+
+def test_they_come_back_with_the_checkpoint_of_their_profile(tmp_path: Path) -> None:
+    profile = Profile("pump", channels=(Channel("flow"), Channel("pressure")))
+
+    def watch() -> ProfileWatch:
+        made = ProfileWatch(profile, "gw", "e", 10)
+        made.recent = Recent(2, 10)
+        return made
+
+    first, second = watch(), watch()
+    for device in ("a", "b", "c"):
+        first.table.row(device)
+    first.process(batch(0, 25))
+    path = checkpoint.path_of(tmp_path, "pump")
+    checkpoint.save(path, first.checkpoint(1.0))
+    saved = checkpoint.load(path)
+    assert saved is not None
+    second.restore(saved)
+    assert second.recent is not None
+    assert second.recent.readings().time.tolist() == list(range(15, 25))
+    second.forget("a", 2.0)
+    assert set(second.recent.readings().time.astype(int) % 3) == {1, 2}
