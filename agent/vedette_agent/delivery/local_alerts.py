@@ -98,7 +98,7 @@ class LocalAlerts:
         self._missed |= await self._database(self._outbox.take_unpublished)
         open_alerts = {topics.device_alert(self.gateway, a.device, a.kind): a for a in self._open_alerts()}
         foreign, self._foreign = self._foreign, set()
-        for topic in (foreign | self._missed) - open_alerts.keys():
+        for topic in sorted((foreign | self._missed) - open_alerts.keys()):
             logger.info("clearing %s: no such alert is open", topic)
             await self._connection.publish(topic, b"", retain=True)
         everything, self._reconcile = self._reconcile, False
