@@ -24,6 +24,7 @@ from vedette_agent.reading.stages import Outcome, Stages
 from vedette_agent.reading.telemetry import Batch
 from vedette_agent.update import journal
 from vedette_agent.update.model_store import ModelStore
+from vedette_agent.update.runner import Runner
 from vedette_agent.update.updater import Updater
 from vedette_hub.alerts import lifecycle
 from vedette_hub.alerts.lifecycle import AlertRecord
@@ -150,6 +151,7 @@ def _acknowledged_at_once(process: Any) -> Any:
     def mistaken(self: Stages, batch: Batch) -> Any:
         outcome = process(self, batch)
         batch.acknowledge()
+        batch._settle = lambda _batch: None
         return outcome
 
     return mistaken
@@ -312,10 +314,10 @@ PLANTED: dict[str, Planted] = {
     ),
     "an artefact's hash is not looked at": _both(
         _planted(artifact, "load", _any_hash),
-        _planted(Updater, "_read", lambda _: lambda self, r: self._store.read(r.sha256)),
+        _planted(Runner, "_read", lambda _: lambda self, r: self._store.read(r.sha256)),
     ),
     "a version that failed is tried again": _planted(journal, "refused", lambda _: lambda journal, *_rest: journal),
-    "reports are forgotten before they are told": _planted(Updater, "_report", _forgotten_before_told),
+    "reports are forgotten before they are told": _planted(Runner, "_report", _forgotten_before_told),
     "the effect is committed before the ledger": _planted(fleet, "add_unparsed", _in_two_transactions),
     "the ledger is committed before the effect": _both(
         _planted(commit._Batch, "_row", _keeps_ledgers), _planted(commit._Batch, "_alerts", _ledger_first)

@@ -88,7 +88,7 @@ class Witness:
         def written(journal: Journal) -> None:
             write(journal)
             self.activations.update(journal.unreported)
-            if journal.counter is not None and journal.counter != self.counter:
+            if journal.counter is not None and (journal.counter != self.counter or self.counter_lost):
                 self._accepted(journal, updater.nonce, agent._clock.now())
 
         async def used(profile: str, model: Model | None) -> None:
