@@ -387,10 +387,14 @@ async def test_a_failed_version_is_held_while_its_own_order_stays_the_same(tmp_p
     said = len(gateway.told)
     other = release(1, OLD, ordered=200.0)
     await gateway.hear(signed(order(3, {PROFILE: bad, "fan": other})))
-    assert [a.profile for a in gateway.told[said:]] == ["fan"], "another profile's order is no new order for this one"
+    found = {(a.profile, a.outcome, a.reason, a.counter) for a in gateway.told[said:]}
+    again = (PROFILE, "refused", "too_many_alerts", 3)
+    assert found == {("fan", "refused", "other_profile", 3), again}, "another profile's order is no order for this one"
+    assert gateway.store.journal.attempts == {}, "it was not tried"
     await gateway.hear(signed(order(4, {PROFILE: release(2, loud(), ordered=300.0)})))
     assert told(gateway)[-1] == ("refused", 2, "too_many_alerts")
-    assert len(gateway.told) == said + 2, "ordered anew, it was tried anew"
+    assert len(gateway.told) == said + 3, "ordered anew, it was tried anew"
+    assert "stored readings" in gateway.told[-1].detail
 
 
 @pytest.fixture

@@ -190,7 +190,14 @@ class Updater(Runner):
             )
             for profile in sorted(order.releases.keys() - self._profiles.keys())
         ]
-        self._store.write(journals.accepted(journal, order, reports, statements))
+        accepted = journals.accepted(journal, order, reports, statements)
+        for profile, held in accepted.held.items():  # the hub asks what became of this manifest's order
+            release = order.releases.get(profile)
+            if release is not None and release.sha256 == held.sha256 and held.reason != journals.ROLLED_BACK:
+                detail = "it has failed here, and has not been ordered anew since"
+                told = self._activation(profile, release, "refused", held.reason, detail, order.counter)
+                accepted = journals.with_report(accepted, told)
+        self._store.write(accepted)
         self._unknown = None
         self._watches.changed()
 
