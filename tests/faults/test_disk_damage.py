@@ -28,7 +28,7 @@ from vedette_models import messages
 from vedette_models.messages import Alert, Report
 
 LONG = os.environ.get("FAULTS_LONG") == "1"
-FLIPS = 2_000 if LONG else 150
+FLIPS = 600 if LONG else 100
 LIMITS = OutboxLimits(max_rows=400, max_bytes=256 * 1024)
 needs_shim = pytest.mark.skipif(bool(disk_shim.unavailable()), reason=disk_shim.unavailable())
 Observed = Callable[[str, object], None]

@@ -21,7 +21,7 @@ import msgspec
 
 from vedette_agent.clock import SYSTEM, Clock
 from vedette_agent.delivery import dead_letters, losses, quarantine
-from vedette_agent.delivery.database import DamagedError, Database, FullError, room, set_aside
+from vedette_agent.delivery.database import DamagedError, Database, FullError, OutboxError, room, set_aside
 from vedette_agent.delivery.disk_room import DiskRoom, Reserve
 from vedette_agent.delivery.eviction import SHARE, Eviction, Fill
 from vedette_agent.delivery.fill_rate import FillRate
