@@ -9,6 +9,7 @@ import pytest
 
 from tests.brokers import MOSQUITTO, Mosquitto
 
+pytest_plugins = ["tests.fault_table"]
 skipped: list[str] = []
 
 
