@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from tests.agent.alerts import alert, cleared
+from vedette_agent.clock import Clock
 from vedette_agent.config.models import OutboxLimits
 from vedette_agent.delivery.database import OutboxError
 from vedette_agent.delivery.outbox import Outbox
 from vedette_agent.mqtt.message import SettledKey
 from vedette_agent.reading.effects import AlertStateRow, DeadLetterRow, Effects
 from vedette_models import messages
-from vedette_models.messages import Alert, Committed, Receipt, Report
+from vedette_models.messages import Alert, Committed, Receipt, Report, SampleBatch
 
 Open = Callable[..., Outbox]
 
@@ -375,3 +376,91 @@ def test_a_writer_killed_in_mid_commit_loses_nothing_committed_and_leaves_no_hal
         assert last + 1 <= len(rows) // 5 <= last + 2
         newest = messages.from_bytes(Alert, rows[-1].body)
         assert newest.device == f"{len(rows) // 5 - 1}-4"
+
+
+def test_a_storm_that_nobody_has_seen_is_put_together_before_anything_is_lost(open_box: Open) -> None:
+    box = open_box(limits={"max_rows": 10})
+    for i in range(100):
+        box.commit(Effects(alerts=[alert(id=f"a{i}"), cleared(id=f"a{i}")]), float(i))
+    stats = box.stats()
+    assert (stats.lost, stats.coalesced) == (0, 200 - stats.rows)
+    said = [messages.from_bytes(Alert, row.body) for row in box.pending_hub(100)]
+    # an alert whose beginning and end stand in two rows yet counts once
+    alone = {one.id for one in said if one.coalesced is None}
+    assert sum(one.coalesced.alerts for one in said if one.coalesced) + len(alone) == 100
+    assert stats.bytes == sum(len(row.body) for row in box.pending_hub(100))
+
+
+def test_a_row_that_was_handed_out_to_be_sent_is_never_put_together(open_box: Open) -> None:
+    box = open_box(limits={"max_rows": 10})
+    for i in range(4):
+        box.commit(Effects(alerts=[alert(id=f"a{i}"), cleared(id=f"a{i}")]), 1.0)
+    sent = {row.id: row.body for row in box.pending_hub(6)}
+    for i in range(4, 20):
+        box.commit(Effects(alerts=[alert(id=f"a{i}"), cleared(id=f"a{i}")]), 1.0)
+    now = {row.id: row.body for row in box.pending_hub(100)}
+    assert {row_id: now[row_id] for row_id in sent} == sent
+    assert box.stats().coalesced > 0
+    assert box.stats().lost == 0
+
+
+def test_samples_go_before_storms_are_put_together(open_box: Open) -> None:
+    box = open_box(limits={"max_rows": 6})
+    sample = SampleBatch("pump", ("v",), (), 1.0)
+    box.commit(Effects(alerts=[alert(), cleared()], samples=[sample] * 4), 1.0)
+    box.commit(Effects(alerts=[alert(id="b"), cleared(id="b")]), 1.0)
+    rows = box.pending_hub(100)
+    assert [row.priority for row in rows] == ["alerts"] * 4 + ["samples"] * 2
+    assert box.stats().coalesced == 0
+
+
+def test_what_stands_for_others_and_is_given_up_declares_them_too(open_box: Open) -> None:
+    box = open_box(limits={"max_rows": 4})
+    for i in range(3):
+        box.commit(Effects(alerts=[alert(id=f"a{i}"), cleared(id=f"a{i}")]), 1.0)
+    for i in range(20):
+        box.commit(Effects(alerts=[alert(id=f"b{i}", device=f"other-{i}")]), 1.0)
+    waiting = {row.sequence for row in box.pending_hub(100) if row.priority == "alerts"}
+    lost = {n for first, last in box.database.select("SELECT first, last FROM loss WHERE priority = 0")
+            for n in range(first, last + 1)}  # fmt: skip
+    assert waiting | lost == set(range(1, 27))
+    assert not waiting & lost
+
+
+class Virtual(Clock):
+    """Goes on when told to."""
+
+    seconds = 0.0
+
+    def uptime(self) -> float:
+        return self.seconds
+
+
+def test_the_box_says_how_long_it_lasts_without_the_hub(open_box: Open) -> None:
+    clock = Virtual()
+    box = open_box(limits={"max_rows": 7_200}, clock=clock)
+    assert box.stats().hours_left is None
+    for i in range(600):
+        clock.seconds += 1.0
+        box.commit(Effects(alerts=[alert(device=f"d{i}")]), clock.seconds)
+    assert box.stats().hours_left == pytest.approx((7_200 - 600) / 3_600, rel=0.1)
+
+
+def test_a_settled_key_does_not_outlive_the_messages_that_came_after_it(open_box: Open) -> None:
+    """Or it would stand for another message, once packet ids have come round."""
+    box = open_box(settled_keys=100)
+    box.commit(Effects(settled=[SettledKey(7, b"old")]), 1.0)
+    box.commit(Effects(passed=60), 1.0)
+    assert box.settled_keys() == [SettledKey(7, b"old")]
+    assert box.keys_kept
+    box.commit(Effects(passed=60), 1.0)
+    assert box.settled_keys() == []
+    assert not box.keys_kept
+
+
+def test_after_a_crash_messages_may_have_passed_that_nobody_counted(open_box: Open) -> None:
+    open_box(settled_keys=100).commit(Effects(settled=[SettledKey(7, b"old")]), 1.0)
+    again = open_box(settled_keys=100)
+    assert again.settled_keys() == [SettledKey(7, b"old")]
+    again.commit(Effects(passed=51), 1.0)
+    assert again.settled_keys() == []
