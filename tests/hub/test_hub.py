@@ -24,6 +24,10 @@ def is_free(port: int) -> bool:
     return True
 
 
+@pytest.mark.fault(
+    fault="kill -9 of the hub at random moments, rows sent twice",
+    expected="every alert is there once, with both revisions",
+)
 def test_kill_9_at_random_points_loses_and_doubles_no_alert(hub_process: HubProcess, mosquitto: Mosquitto) -> None:
     random_ = random.Random(7)
     hub_process.start()
@@ -66,6 +70,7 @@ def test_sigterm_stops_cleanly_and_a_second_hub_is_refused(hub_process: HubProce
     assert "Traceback" not in hub_process.log.read_text()
 
 
+@pytest.mark.fault(fault="kill -9 of the hub's web server", expected="it is started again")
 def test_a_web_server_that_dies_is_started_again(hub_process: HubProcess) -> None:
     hub_process.start()
     children = subprocess.run(

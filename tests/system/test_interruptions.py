@@ -57,6 +57,10 @@ def interrupt(one: Program | Mosquitto, moments: Moments, *, away: float) -> Non
     one.start()
 
 
+@pytest.mark.fault(
+    fault="kill -9 of the agent at random moments, at 1,000 readings a second",
+    expected="every reading accounted for, every alert at the hub once",
+)
 def test_kill_9_of_the_agent(gateway: Gateway, devices: Devices, moments: Moments) -> None:
     for _ in range(TIMES):
         moments.let_pass(0.5, 1.5, "running")
@@ -70,6 +74,10 @@ def test_kill_9_of_the_agent(gateway: Gateway, devices: Devices, moments: Moment
     check_that_nothing_is_lost(gateway, devices, interruptions=3 * TIMES)
 
 
+@pytest.mark.fault(
+    fault="kill -9 of the hub and of its broker at random moments",
+    expected="every reading accounted for, every alert at the hub once",
+)
 def test_kill_9_of_the_hub_and_of_its_broker(gateway: Gateway, devices: Devices, moments: Moments) -> None:
     for _ in range(TIMES):
         moments.let_pass(0.2, 1.0, "running")
@@ -79,6 +87,10 @@ def test_kill_9_of_the_hub_and_of_its_broker(gateway: Gateway, devices: Devices,
     check_that_nothing_is_lost(gateway, devices, interruptions=0)
 
 
+@pytest.mark.fault(
+    fault="the devices' broker is stopped at random moments and stays away",
+    expected="every reading accounted for, every alert at the hub once",
+)
 def test_restart_of_the_devices_broker(gateway: Gateway, devices: Devices, moments: Moments) -> None:
     for _ in range(TIMES + 1):  # the second and later ones find it working off what it has kept
         moments.let_pass(0.2, 1.0, "running")

@@ -113,6 +113,7 @@ def test_what_was_learnt_is_resumed_and_its_age_told(config: Path, broker: Mosqu
             assert running.stop() == 0
 
 
+@pytest.mark.fault(fault="a damaged checkpoint at the start", expected="said, put aside, and the agent learns anew")
 def test_a_damaged_checkpoint_is_said_and_does_not_stop_the_agent(config: Path, tmp_path: Path) -> None:
     folder = tmp_path / "state" / "checkpoints"
     folder.mkdir(parents=True)
@@ -124,6 +125,7 @@ def test_a_damaged_checkpoint_is_said_and_does_not_stop_the_agent(config: Path, 
         assert running.stop() == 0
 
 
+@pytest.mark.fault(fault="a database file that is none at the start", expected="set aside and said; the agent runs")
 def test_a_database_that_is_none_is_set_aside_and_said(config: Path, tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "agent.db").write_bytes(b"no database at all" * 1000)

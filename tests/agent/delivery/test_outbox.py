@@ -353,6 +353,10 @@ for i in range(10**9):
 """
 
 
+@pytest.mark.fault(
+    fault="kill -9 of a process that commits all the time",
+    expected="what was said to be committed is there, no half batch",
+)
 def test_a_writer_killed_in_mid_commit_loses_nothing_committed_and_leaves_no_half(
     open_box: Open, tmp_path: Path
 ) -> None:

@@ -108,6 +108,10 @@ UPDATES = {
 }
 
 
+@pytest.mark.fault(
+    fault="a kill at any disk operation of an update of models",
+    expected="a valid model runs after the restart; the update is completed and told",
+)
 @pytest.mark.parametrize(("before", "after"), UPDATES.values(), ids=UPDATES.keys())
 async def test_a_kill_at_any_point_of_an_update_leaves_a_valid_model_and_the_update_completes(
     tmp_path: Path, disk: Disk, before: bytes | None, after: bytes
@@ -142,6 +146,10 @@ async def test_a_kill_at_any_point_of_an_update_leaves_a_valid_model_and_the_upd
     assert kills > 15
 
 
+@pytest.mark.fault(
+    fault="the file of the running model is damaged",
+    expected="the one before runs until it is fetched again",
+)
 async def test_a_damaged_artefact_gives_way_to_the_one_before_and_is_fetched_again(tmp_path: Path) -> None:
     world = World(tmp_path)
     await world.live(order(1, 1, OLD), at_start=[])
@@ -154,6 +162,7 @@ async def test_a_damaged_artefact_gives_way_to_the_one_before_and_is_fetched_aga
     assert [a.outcome for a in world.told] == ["activated", "activated", "rolled_back", "activated"]
 
 
+@pytest.mark.fault(fault="the file of the running model is gone", expected="it is fetched again")
 async def test_a_lost_artefact_is_fetched_again(tmp_path: Path) -> None:
     world = World(tmp_path)
     await world.live(order(1, 1, OLD), at_start=[])
@@ -164,6 +173,10 @@ async def test_a_lost_artefact_is_fetched_again(tmp_path: Path) -> None:
     assert [a.outcome for a in world.told] == ["activated", "removed", "activated"]
 
 
+@pytest.mark.fault(
+    fault="the disk is full during updates of models",
+    expected="each update is completed once there is room",
+)
 async def test_a_disk_that_is_full_for_a_while_stops_nothing(
     tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
