@@ -1,0 +1,168 @@
+"""Noisy neighbour: how much later the alerts of the others come while one device sends at a multiple of its rate.
+
+    python -m benchmarks.noisy_neighbour [--devices 100] [--rate 2] [--times 50] [--rounds 6] [--seconds 8] --json
+
+A real agent with its defaults and a real Mosquitto. The others publish all the time, a share of their readings
+impossible, each of which is an alert; latency is from publishing the reading to receiving its alert, with its commit in
+between. Quiet and noisy stretches take turns, and both are pooled: the machine is the same for both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from benchmarks.load import Load, Publisher
+from benchmarks.throughput import GATEWAY, Running, quantile, wait_for
+from tests.brokers import Mosquitto
+
+SETTLE = 0.5
+"""Share of a stretch that is not counted: what the one before left behind."""
+IMPOSSIBLE = 0.1
+NOISY = "noisy"
+
+
+class Alerts:
+    """How late each alert of the others came, in the present stretch."""
+
+    def __init__(self, port: int) -> None:
+        self.status: dict[str, Any] = {}
+        self._latencies: list[float] = []
+        self._lock = threading.Lock()
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="listener", protocol=paho.MQTTv5)
+        self._client.on_message = self._on_message
+        self._client.on_connect = lambda client, *_: client.subscribe([(f"vedette/{GATEWAY}/#", 1)])
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+
+    def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        now = time.time()
+        if not message.payload or message.retain:
+            return
+        body = json.loads(message.payload)
+        with self._lock:
+            if message.topic.endswith("/status"):
+                self.status = body
+            elif body["revision"] == 1 and body["kind"] == "impossible":
+                self._latencies.append(now - body["time"])
+
+    def take(self) -> list[float]:
+        """What came since the last call."""
+        with self._lock:
+            taken, self._latencies = self._latencies, []
+        return taken
+
+    def stop(self) -> None:
+        """Stop listening."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def write_config(folder: Path, load: Load, limits: str) -> Path:
+    """The agent's configuration: its defaults but for `limits`; an impossible value is an alert until the next one."""
+    channels = "\n".join(f"[profiles.bench.channels.{name}]\nlow = 0\nhigh = 60" for name in load.channel_names)
+    path = folder / "agent.toml"
+    path.write_text(
+        f"""
+[gateway]
+id = "{GATEWAY}"
+state_dir = "{folder / "state"}"
+heartbeat = 1
+[devices]
+url = "mqtt://127.0.0.1:{load.port}"
+[limits]
+{limits}
+[[streams]]
+topic = "bench/{{device}}/telemetry"
+profile = "bench"
+{channels}
+[profiles.bench.decisions]
+clear_after = 1
+[profiles.bench.health]
+cooldown = 0
+"""
+    )
+    return path
+
+
+def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Both kinds of stretches in turn."""
+    broker = Mosquitto(folder / "broker")
+    broker.start()
+    others = Load(broker.port, arguments.rate * arguments.devices, arguments.devices, arguments.channels, IMPOSSIBLE)
+    noisy = Load(broker.port, arguments.rate * arguments.times, 1, arguments.channels, 0.0, 2, NOISY)
+    alerts = Alerts(broker.port)
+    limits = "" if arguments.device_rate is None else f"device_rate = {arguments.device_rate}"
+    config = write_config(folder, others, limits)
+    agent = Running([sys.executable, "-m", "vedette_agent.cli", "run", "--config", str(config)], folder / "agent.log")
+    publishers = [Publisher(others), Publisher(noisy)]
+    found: dict[bool, list[float]] = {False: [], True: []}
+    try:
+        wait_for("the agent's subscription", lambda: alerts.status.get("ingest") in ("waiting", "receiving"))
+        publishers[0].resume()
+        time.sleep(arguments.seconds)
+        for turn in range(2 * arguments.rounds):
+            is_noisy = turn % 2 == 1
+            if is_noisy:
+                publishers[1].resume()
+            time.sleep(SETTLE * arguments.seconds)
+            alerts.take()
+            time.sleep(arguments.seconds)
+            found[is_noisy] += alerts.take()
+            publishers[1].pause()
+            if not agent.alive():
+                raise SystemExit(f"the agent has died:\n{(folder / 'agent.log').read_text()[-2000:]}")
+        publishers[0].pause()
+        sent = sum(publisher.published for publisher in publishers)
+        wait_for("the last acknowledgement", lambda: alerts.status["counters"].get("received", 0) >= sent, 60.0)
+        counters = alerts.status["counters"]
+    finally:
+        for publisher in publishers:
+            publisher.stop()
+        agent.stop()
+        alerts.stop()
+        broker.kill()
+    quiet, loud = quantile(found[False], 0.99), quantile(found[True], 0.99)
+    return {
+        "quiet": {"alerts": len(found[False]), "p50_ms": quantile(found[False], 0.5), "p99_ms": quiet},
+        "noisy": {"alerts": len(found[True]), "p50_ms": quantile(found[True], 0.5), "p99_ms": loud},
+        "p99_ratio": round(loud / quiet, 2) if quiet and loud else None,
+        "sent": sent,
+        "counters": counters,
+    }
+
+
+def main() -> None:
+    """Print what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--devices", type=int, default=100, help="the others")
+    parser.add_argument("--rate", type=float, default=2.0, help="readings a second of each")
+    parser.add_argument("--times", type=float, default=50.0, help="how many times that the noisy one sends")
+    parser.add_argument("--channels", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=6, help="stretches of each kind")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each that are counted")
+    parser.add_argument("--device-rate", type=float, help="limits.device_rate in place of its default; 0: no limit")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(arguments, Path(folder))
+    if arguments.json:
+        print(json.dumps({**vars(arguments), **found}))
+        return
+    for name in ("quiet", "noisy"):
+        part = found[name]
+        print(f"{name}: {part['alerts']} alerts, p50 {part['p50_ms']} ms, p99 {part['p99_ms']} ms")
+    print(f"p99 {found['p99_ratio']} times; {found['counters']}")
+
+
+if __name__ == "__main__":
+    main()
