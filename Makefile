@@ -33,7 +33,7 @@ test: install ## run all tests, four at a time: they wait more than they work; T
 faults: install ## kill agent, hub and brokers in mid-stream, for up to a minute each time; takes half an hour
 	@FAULTS_LONG=1 exec $(BIN)/python -m pytest -s tests/system/test_interruptions.py
 
-fuzz: install ## a million mutants of models, which must be refused or be models; takes half an hour on two processors
+fuzz: install ## a million mutants of models: each is refused, or is a model; takes half an hour
 	@FUZZ_LONG=1 exec $(BIN)/python -m pytest -s tests/faults/test_hostile_mutants.py -k mutant
 
 lint: install ## ruff, mypy --strict, and the contracts between the packages
