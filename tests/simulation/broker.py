@@ -14,7 +14,7 @@ from random import Random
 from typing import NamedTuple, Protocol
 
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.network import Link
+from tests.simulation.network import INSTANT, Link
 from vedette_models.topics import matches
 
 PACKET_IDS = 40
@@ -193,7 +193,9 @@ class Broker:
         if random.random() < weather.twice:
             self._loop.later(random.uniform(0.0, 40.0), self._enqueue, name, publication._replace(again=True))
         now, key = self._loop.now, (name, publication.topic)
-        at = max(self._not_before.get(key, now), now + random.uniform(0.0, 3.0) * (random.random() < weather.late))
+        at = max(
+            self._not_before.get(key, 0.0) + INSTANT, now + random.uniform(0.0, 3.0) * (random.random() < weather.late)
+        )
         if at > now:  # later than what is published on other topics, never than what follows on this
             self._not_before[key] = at
             self._loop.later(at - now, self._enqueue, name, publication)

@@ -200,7 +200,7 @@ class Faults:
             for path in there if both else there[:1]:
                 path.write_bytes(path.read_bytes()[:-3])
             if both:
-                self._world.witness.counter_lost = True
+                self._world.witness.lose_journal()
 
         self._world.gateway.spoil = spoil
         self._world.gateway.kill()

@@ -164,7 +164,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             for _ in range(CLEAN_UPS):
                 try:
                     coroutine.close()  # type: ignore[union-attr]  # all of ours have it
-                except BaseException:  # noqa: BLE001  # it waits for something in its clean-up, which will not come
+                except BaseException:  # it waits for something in its clean-up, which will not come
                     continue
                 break
         process.remains = []
@@ -196,7 +196,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         outcome, error = None, None
         try:
             outcome = func(*args)
-        except Exception as failed:  # noqa: BLE001  # it goes to whoever waits
+        except Exception as failed:  # it goes to whoever waits
             error = failed
         process.calm()
         if when in ("within", "after") and not process.dead:

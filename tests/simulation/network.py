@@ -10,6 +10,8 @@ from typing import Any
 from tests.simulation.loop import VirtualLoop
 
 LATENCY = (0.001, 0.080)
+INSTANT = 1e-6
+"""Timers of the same time go off in any order."""
 
 
 class Link:
@@ -32,7 +34,7 @@ class Link:
 
     def _send(self, end: str, context: contextvars.Context, call: Callable[..., None], args: tuple[Any, ...]) -> None:
         if self.up:
-            arrival = max(self._last[end], self._loop.now + self._random.uniform(*LATENCY))
+            arrival = max(self._last[end] + INSTANT, self._loop.now + self._random.uniform(*LATENCY))
             self._last[end] = arrival
             self._loop.call_at(arrival, self._arrive, end, call, args, context=context)
 

@@ -9,7 +9,7 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
-MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it
+MEMORY = Path("/dev/shm")  # a folder of our own is made in it
 
 
 @lru_cache

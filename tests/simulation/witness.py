@@ -99,6 +99,11 @@ class Witness:
         store.write = written  # type: ignore[method-assign]  # looked at, not changed
         agent.use = used  # type: ignore[method-assign]  # looked at, not changed
 
+    def lose_journal(self) -> None:
+        """The disk has lost what the agent knew of its models, and of what it had still to tell."""
+        self.counter_lost = True
+        self.activations.clear()
+
     def _accepted(self, journal: Journal, nonce: str, now: float) -> None:
         """A manifest has come into force: one of those that were published must be one to follow."""
         self._story.tell("gateway", "accepts manifest %s", journal.counter)

@@ -48,7 +48,7 @@ class World:
     """Everything of one seed."""
 
     def __init__(self, seed: int) -> None:
-        self.seed, self.random = seed, Random(seed)  # noqa: S311 - it must come again
+        self.seed, self.random = seed, Random(seed)
         self.story = Story(seed)
         self.loop = VirtualLoop(self._random())
         self.story.clock = self.loop.time
@@ -67,7 +67,7 @@ class World:
         self.faults = Faults(self, self._random())
 
     def _random(self) -> Random:
-        return Random(self.random.getrandbits(64))  # noqa: S311 - it must come again
+        return Random(self.random.getrandbits(64))
 
     async def live(self) -> None:
         """From the first reading to the last repair."""
@@ -167,7 +167,7 @@ def run(seed: int, planted: Callable[[], contextlib.AbstractContextManager[None]
         stack.callback(world.end)
         try:
             world.loop.run_until_complete(world.loop.create_task(world.live()))
-        except Exception as error:  # noqa: BLE001  # the simulation itself, or what a bug has done to it
+        except Exception as error:  # the simulation itself, or what a bug has done to it
             world.story.wrong("the simulation goes on", repr(error))
         for failure in world.loop.failures:
             world.story.wrong("nothing fails unseen", failure)
