@@ -68,7 +68,7 @@ STOP_PATIENCE = 5.0
 """Seconds for a commit under way when the agent is told to stop."""
 ROOM_EVERY = 30.0
 """Seconds between two looks at what is kept in reserve on the disk."""
-ROOM_PAUSE = 0.1
+ROOM_PAUSE = 0.25
 """Seconds between two steps of taking room on the disk beforehand: others want the disk, too."""
 
 

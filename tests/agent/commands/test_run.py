@@ -147,6 +147,17 @@ def test_a_database_that_a_folder_stands_in_for_is_exit_code_1_with_a_hint(confi
         assert "Traceback" not in running.log
 
 
+def test_a_status_file_that_cannot_be_written_is_said_once(config: Path, broker: Mosquitto, tmp_path: Path) -> None:
+    (tmp_path / "state" / "status.json").mkdir(parents=True)
+    with device(broker.port) as display:
+        display.subscribe("vedette/gw/status")
+        with agent(config) as running:
+            running.until(lambda: len(display.messages) >= 5, "five heartbeats")
+            assert "is a directory" in str(last_status(display).problems).lower()
+            assert running.log.count("status.json") == 1
+            assert running.stop() == 0
+
+
 def test_a_broker_that_is_not_there_is_a_problem_in_the_status_and_no_reason_to_end(tmp_path: Path) -> None:
     config = configure(tmp_path, "mqtt://127.0.0.1:1")
     with agent(config) as running:
