@@ -109,7 +109,9 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     try:
         wait_for("the agent's subscription", lambda: alerts.status.get("ingest") in ("waiting", "receiving"))
         publishers[0].resume()
-        time.sleep(arguments.seconds)
+        publishers[1].resume()
+        time.sleep(arguments.warmup)
+        publishers[1].pause()
         for turn in range(2 * arguments.rounds):
             is_noisy = turn % 2 == 1
             if is_noisy:
@@ -150,6 +152,7 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=6, help="stretches of each kind")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each that are counted")
+    parser.add_argument("--warmup", type=float, default=15.0, help="seconds in which its burst is used up")
     parser.add_argument("--device-rate", type=float, help="limits.device_rate in place of its default; 0: no limit")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()

@@ -159,7 +159,7 @@ class Limits(_Table):
     """Characters of a topic, at most."""
     dead_letters: Annotated[Whole, Field(ge=0, le=1_000_000)] = 1_000
     """Samples of unusable messages that are kept."""
-    device_rate: Annotated[Number, Field(ge=0, le=1_000_000)] = 50.0
+    device_rate: Annotated[Number, Field(ge=0, le=1_000_000)] = 20.0
     """Readings per second that a device may send for long; 0: as many as it likes."""
     device_burst: Annotated[Whole, Field(ge=1, le=100_000_000)] = 1_000
     """Readings that it may send at once."""

@@ -26,7 +26,11 @@ class Intake:
 
     def __init__(self, time: TimePolicy, limits: Limits) -> None:
         self._time, self._limits = time, limits
-        self._rates = RateLimit(limits.device_rate, limits.device_burst) if limits.device_rate > 0 else None
+        self._rates = (
+            RateLimit(limits.device_rate, limits.device_burst, any_age=time.max_age is None)
+            if limits.device_rate > 0
+            else None
+        )
         self._lateness = Lateness(time.max_late)
 
     def admit(

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class RateLimit:
     """Which readings are too many."""
 
-    def __init__(self, rate: float, burst: int) -> None:
-        """`rate`: readings per second and device, more than 0."""
+    def __init__(self, rate: float, burst: int, *, any_age: bool = False) -> None:
+        """`rate`: readings per second and device, more than 0; `any_age`: history is welcome, also of who is new."""
+        self._any_age = any_age
         self._rate, self._burst = rate, float(burst)
         self._away, self._back = 0.0, 0.0
         self._tokens = np.zeros(0)
@@ -93,7 +94,7 @@ class RateLimit:
         absence = self._absence(uptime)
         self._tokens = np.concatenate([self._tokens, np.full(more, self._burst + self._rate * absence)])
         self._heard = np.concatenate([self._heard, np.full(more, uptime)])
-        self._told = np.concatenate([self._told, np.full(more, now - absence)])
+        self._told = np.concatenate([self._told, np.full(more, self._unmissed(now - absence))])
 
     def forget(self, row: int) -> None:
         """Return a row to knowing nothing."""
@@ -102,4 +103,7 @@ class RateLimit:
 
     def clock_set(self, now: float) -> None:
         """Our own clock was set to `now`: the times known are of another one."""
-        self._told[:] = now
+        self._told[:] = self._unmissed(now)
+
+    def _unmissed(self, time: float) -> float:
+        return -math.inf if self._any_age else time

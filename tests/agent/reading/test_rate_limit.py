@@ -105,6 +105,15 @@ def test_a_made_up_past_is_worth_no_more_than_the_time_nobody_was_heard() -> Non
     assert passed <= 100 + 10.0 * 1_000, "the same stretch of time is not counted twice"
 
 
+def test_history_is_no_flood_where_any_age_is_welcome() -> None:
+    devices = Devices()
+    devices.limit = RateLimit(10.0, 100, any_age=True)
+    history = [NOW - 400 * DAY + 300.0 * i for i in range(5_000)]
+    assert sum(devices.send([0] * 500, history[first : first + 500]) for first in range(0, 5_000, 500)) == 5_000
+    assert devices.send([0] * 500, [NOW - 300 * DAY] * 500) <= 500
+    assert sum(devices.send([0] * 500, [NOW - 300 * DAY] * 500) for _ in range(5)) <= 100, "time must go on"
+
+
 def test_what_the_broker_kept_while_we_were_away_is_no_flood() -> None:
     devices = Devices(rate=10.0, burst=100)
     devices.send([0, 1])
