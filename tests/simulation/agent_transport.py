@@ -1,4 +1,4 @@
-"""The agent's transport to a simulated broker, at the seam where the real ones stand (`vedette_agent.mqtt.transport`)."""
+"""The agent's transport to a simulated broker, where the real ones stand (`vedette_agent.mqtt.transport`)."""
 
 from __future__ import annotations
 

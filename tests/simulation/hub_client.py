@@ -36,7 +36,12 @@ class HubClient:
             raise aiomqtt.MqttError(str(error)) from error
 
     async def publish(
-        self, topic: str, payload: bytes, qos: int, retain: bool = False, timeout: float | None = None
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int,
+        retain: bool = False,
+        timeout: float | None = None,  # noqa: ASYNC109 - aiomqtt's
     ) -> None:
         if self._disconnected.done():
             raise aiomqtt.MqttError("not connected")

@@ -1,4 +1,4 @@
-"""A fleet of one in a thousand bad days: whatever fails and in whatever order, nothing is lost and nothing counts twice."""
+"""A fleet of one on a thousand bad days: whatever fails, nothing is lost and nothing counts twice."""
 
 from __future__ import annotations
 
