@@ -12,7 +12,7 @@ import msgspec
 from vedette_agent import status, systemd
 from vedette_agent.clock import SYSTEM, Clock
 from vedette_agent.delivery.database import OutboxError
-from vedette_agent.delivery.outbox import Stats
+from vedette_agent.delivery.rows import Stats
 from vedette_agent.memory import return_freed
 from vedette_agent.mqtt.transport import NotConnected
 from vedette_models import messages, topics

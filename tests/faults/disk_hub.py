@@ -6,7 +6,8 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from vedette_agent.delivery.outbox import Outbox, PendingRow
+from vedette_agent.delivery.outbox import Outbox
+from vedette_agent.delivery.rows import PendingRow
 from vedette_agent.delivery.uplink import deliveries
 from vedette_hub.config import Config
 from vedette_hub.fleet import arrivals

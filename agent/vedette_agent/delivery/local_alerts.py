@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vedette_agent.delivery.database_thread import DatabaseThread
-    from vedette_agent.delivery.outbox import Outbox, PendingRow
+    from vedette_agent.delivery.outbox import Outbox
+    from vedette_agent.delivery.rows import PendingRow
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import secrets
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 
@@ -25,6 +25,8 @@ from vedette_agent.delivery.database import DamagedError, Database, FullError, O
 from vedette_agent.delivery.disk_room import DiskRoom, Reserve
 from vedette_agent.delivery.eviction import SHARE, Eviction, Fill
 from vedette_agent.delivery.fill_rate import FillRate
+from vedette_agent.delivery.rows import PendingRow, Stats
+from vedette_agent.delivery.settled_keys import SettledKeys
 from vedette_agent.mqtt.message import SettledKey
 from vedette_agent.reading.effects import AlertStateRow, DeadLetterRow, Effects
 from vedette_models import messages, topics
@@ -42,35 +44,6 @@ logger = logging.getLogger(__name__)
 _LARGEST_SEQUENCE = 2**63 - 1
 """SQLite's largest integer; a receipt may say anything."""
 _RANK: dict[Priority, int] = {name: rank for rank, name in enumerate(PRIORITIES)}
-
-
-class PendingRow(NamedTuple):
-    """A row on its way to a sink."""
-
-    id: int
-    priority: Priority
-    epoch: str
-    sequence: int
-    topic: str | None
-    body: bytes
-
-
-class Stats(NamedTuple):
-    """How full the box is."""
-
-    rows: int
-    bytes: int
-    oldest: float | None
-    """When the oldest row was written, seconds since 1970."""
-    lost: int
-    """Rows given up before the hub had them, as far back as this database remembers."""
-    dead_letters: int
-    hours_left: float | None = None
-    """Hours until the box is full without the hub, at the rate of the last day or quarter of an hour."""
-    coalesced: int = 0
-    """Rows of storms put together with others since the agent started."""
-    set_aside: tuple[str, ...] = ()
-    """Damaged databases beside this one."""
 
 
 _T = TypeVar("_T")
@@ -99,7 +72,7 @@ class Outbox:
             OutboxError: it cannot be opened.
         """
         self.gateway, self.limits = gateway, limits
-        self._settled_keys = settled_keys
+        self._settled = SettledKeys(settled_keys)
         self.epoch = secrets.token_hex(6)
         self._to_hub, self._dead_letters, self._owner, self._clock = to_hub, dead_letters, owner, clock
         self.replaced = 0
@@ -132,11 +105,7 @@ class Outbox:
         """Begin with what the database holds."""
         self._eviction = Eviction(self.database, self.limits, self._fill)
         self._next = dict.fromkeys(PRIORITIES, 1)
-        self._number = self.database.number("SELECT coalesce(max(number), 0) FROM settled")
-        self.keys_kept = self._number > 0
-        """Whether any settled key is kept."""
-        # As many messages may have passed since the last commit: those who settle them tell at the latest then.
-        self._number += self._settled_keys // 2
+        self._settled.start(self.database)
         self._handed_out = 0
         """Alerts up to this row may have been sent by this run; those of an earlier one always may."""
         self._seen = -1
@@ -144,6 +113,11 @@ class Outbox:
         if self._owner:  # damage shows now rather than later
             for table in ("alert_state", "settled", "subscription", "loss", "damage", "request"):
                 self.database.read_through(f"SELECT * FROM {table}")
+
+    @property
+    def keys_kept(self) -> bool:
+        """Whether any settled key is kept."""
+        return self._settled.kept
 
     @property
     def _conn(self) -> sqlite3.Connection:
@@ -192,7 +166,7 @@ class Outbox:
                 self._append("reports", messages.to_bytes(report), now)
             for samples in effects.samples:
                 self._append("samples", messages.to_bytes(samples), now)
-            self._remember(effects.settled, effects.passed)
+            self._settled.remember(self._conn, effects.settled, effects.passed)
 
     def _append(self, priority: Priority, body: bytes, now: float, *, topic: str | None = None) -> int:
         self._eviction.make_room(len(body), self.epoch, self._handed_out)
@@ -211,24 +185,6 @@ class Outbox:
         self._fill.rows += 1
         self._fill.bytes += len(body)
         return int(cursor.lastrowid or 0)
-
-    def _remember(self, keys: Sequence[SettledKey], passed: int) -> None:
-        """Keep the newest keys: a broker sends again no more than it may have in flight.
-
-        Messages without a commit count, too, or a key would outlive a round of packet ids, and then stand for another
-        message.
-        """
-        self._number += passed
-        if not keys and not passed:
-            return
-        first = self._number + 1
-        self._number += len(keys)
-        self._conn.executemany(
-            "INSERT OR REPLACE INTO settled (packet_id, digest, number) VALUES (?, ?, ?)",
-            [(*key, number) for number, key in enumerate(keys, first)],
-        )
-        self._conn.execute("DELETE FROM settled WHERE number <= ?", (self._number - self._settled_keys,))
-        self.keys_kept = self._conn.execute("SELECT 1 FROM settled LIMIT 1").fetchone() is not None
 
     def _trim(self, table: str, keep: int) -> None:
         self._conn.execute(f"DELETE FROM {table} WHERE id <= (SELECT max(id) FROM {table}) - ?", (keep,))
@@ -378,13 +334,13 @@ class Outbox:
     @contextmanager
     def _transaction(self, what: str) -> Iterator[None]:
         """All or nothing, in memory too: a failed transaction leaves counters and sequences as they were."""
-        before = dict(self._next), self._fill.rows, self._fill.bytes, self._fill.coalesced, self._number
+        before = dict(self._next), self._fill.rows, self._fill.bytes, self._fill.coalesced, self._settled.number
         with self._guarded():
             try:
                 with self.database.transaction(what):
                     yield
             except BaseException:
-                self._next, self._fill.rows, self._fill.bytes, self._fill.coalesced, self._number = before
+                self._next, self._fill.rows, self._fill.bytes, self._fill.coalesced, self._settled.number = before
                 raise
 
     # ---------------------------------------------------- what is wrong with the disk

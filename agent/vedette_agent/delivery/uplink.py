@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from vedette_agent.config import Broker
     from vedette_agent.delivery.database_thread import DatabaseThread
-    from vedette_agent.delivery.outbox import Outbox, PendingRow
+    from vedette_agent.delivery.outbox import Outbox
+    from vedette_agent.delivery.rows import PendingRow
     from vedette_agent.mqtt.message import Message
 
 logger = logging.getLogger(__name__)

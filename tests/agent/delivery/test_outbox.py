@@ -85,12 +85,12 @@ def test_an_empty_state_is_forgotten(open_box: Open) -> None:
 def test_a_commit_that_fails_in_the_middle_leaves_no_trace(open_box: Open) -> None:
     box = open_box()
     box.commit(alerts(2), 1.0)
-    before, numbers = contents(box), (dict(box._next), replace(box._fill), box._number)
+    before, numbers = contents(box), (dict(box._next), replace(box._fill), box._settled.number)
     broken = EVERYTHING._replace(settled=[SettledKey(1, b"x"), SettledKey("no number", b"x")])  # type: ignore[arg-type]  # refused by the strict table
     with pytest.raises(OutboxError, match="cannot commit a batch"):
         box.commit(broken, 2.0)
     assert contents(box) == before
-    assert (dict(box._next), box._fill, box._number) == numbers
+    assert (dict(box._next), box._fill, box._settled.number) == numbers
     box.commit(alerts(1), 3.0)
     assert sequences(box) == [1, 2, 3], "no gap"
 

@@ -17,7 +17,8 @@ from tests.brokers import Mosquitto
 from vedette_agent.config.models import OutboxLimits
 from vedette_agent.delivery import uplink as uplink_module
 from vedette_agent.delivery.database_thread import DatabaseThread
-from vedette_agent.delivery.outbox import Outbox, PendingRow
+from vedette_agent.delivery.outbox import Outbox
+from vedette_agent.delivery.rows import PendingRow
 from vedette_agent.delivery.uplink import BYTES_PER_DELIVERY, ROWS_PER_DELIVERY, Uplink, deliveries
 from vedette_agent.mqtt.transport import Will
 from vedette_agent.reading.effects import Effects
