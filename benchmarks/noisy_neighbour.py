@@ -4,7 +4,8 @@
 
 A real agent with its defaults and a real Mosquitto. The others publish all the time, a share of their readings
 impossible, each of which is an alert; latency is from publishing the reading to receiving its alert, with its commit in
-between. Quiet and noisy stretches take turns, and both are pooled: the machine is the same for both.
+between. Quiet and noisy stretches take turns, and both are pooled. In the quiet ones the noisy device publishes just as
+much where the agent does not listen, so that the machine and the broker have the same to do.
 """
 
 from __future__ import annotations
@@ -99,12 +100,15 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     broker = Mosquitto(folder / "broker")
     broker.start()
     others = Load(broker.port, arguments.rate * arguments.devices, arguments.devices, arguments.channels, IMPOSSIBLE)
-    noisy = Load(broker.port, arguments.rate * arguments.times, 1, arguments.channels, 0.0, 2, NOISY)
+    much = arguments.rate * arguments.times
+    noisy, unheard = (
+        Load(broker.port, much, 1, arguments.channels, 0.0, 2, NOISY, root) for root in ("bench", "elsewhere")
+    )
     alerts = Alerts(broker.port)
     limits = "" if arguments.device_rate is None else f"device_rate = {arguments.device_rate}"
     config = write_config(folder, others, limits)
     agent = Running([sys.executable, "-m", "vedette_agent.cli", "run", "--config", str(config)], folder / "agent.log")
-    publishers = [Publisher(others), Publisher(noisy)]
+    publishers = [Publisher(others), Publisher(noisy), Publisher(unheard)]
     found: dict[bool, list[float]] = {False: [], True: []}
     try:
         wait_for("the agent's subscription", lambda: alerts.status.get("ingest") in ("waiting", "receiving"))
@@ -114,17 +118,17 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         publishers[1].pause()
         for turn in range(2 * arguments.rounds):
             is_noisy = turn % 2 == 1
-            if is_noisy:
-                publishers[1].resume()
+            publisher = publishers[1 if is_noisy else 2]
+            publisher.resume()
             time.sleep(SETTLE * arguments.seconds)
             alerts.take()
             time.sleep(arguments.seconds)
             found[is_noisy] += alerts.take()
-            publishers[1].pause()
+            publisher.pause()
             if not agent.alive():
                 raise SystemExit(f"the agent has died:\n{(folder / 'agent.log').read_text()[-2000:]}")
         publishers[0].pause()
-        sent = sum(publisher.published for publisher in publishers)
+        sent = sum(publisher.published for publisher in publishers[:2])
         wait_for("the last acknowledgement", lambda: alerts.status["counters"].get("received", 0) >= sent, 60.0)
         counters = alerts.status["counters"]
     finally:
