@@ -19,6 +19,8 @@ MARK, FAULT, EXPECTED, OBSERVED = "fault", "fault", "expected", "observed"
 OK, FAILED, SKIPPED = "ok", "FAILED", "skipped"
 COLUMNS = (44, 40, 48)
 """Characters of fault, expected, observed."""
+SHOWN = 4
+"""Different texts of one row at most."""
 NOTHING_MORE = "as expected"
 """Of a test that passed and says no more than that."""
 
@@ -50,8 +52,10 @@ class Row:
 
 
 def _counted(texts: Counter[str]) -> Iterator[str]:
-    for text, times in texts.items():
+    for text, times in list(texts.items())[:SHOWN]:
         yield text if times == 1 else f"{text} ({times} times)"
+    if len(texts) > SHOWN:
+        yield f"and {len(texts) - SHOWN} more"
 
 
 class FaultTable:
