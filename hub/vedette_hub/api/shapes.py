@@ -249,6 +249,8 @@ class GatewayModelOut(BaseModel):
     ordered_at: str | None
     running: int | None
     running_sha256: str
+    on_probation: bool
+    """Whether what runs still has to prove itself beside the version before it."""
     counter: int
     """Of the newest manifest for this gateway."""
     last_activation: ActivationOut | None
