@@ -35,7 +35,7 @@ class Process:
         self.tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         self.remains: list[asyncio.Task[Any]] = []
         self.before_call: Callable[[str], str] = lambda call: ""
-        """Asked before each call in another thread: `before`, `within` or `after` kill it there, with `fails` it lives."""
+        """Before each call in another thread: `before`, `within`, `after` kill it there; with `fails` it lives."""
         self.interrupt: Callable[[], None] = lambda: None
         """Make the next statement of its database fail halfway."""
         self.calm: Callable[[], None] = lambda: None
