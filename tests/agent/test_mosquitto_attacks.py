@@ -99,10 +99,6 @@ def answer(connected: socket.socket) -> bytes:
         return b""
 
 
-@pytest.mark.fault(
-    fault="shipped access lists: forged topics of other gateways, devices, hub and broker",
-    expected="each refused, and nobody hears it",
-)
 @pytest.mark.parametrize("retain", [False, True])
 @pytest.mark.parametrize(
     ("name", "user", "topics"),
@@ -118,7 +114,6 @@ def test_a_forged_topic_is_refused_and_reaches_nobody(
     assert heard_by_everybody(observer) == set()
 
 
-@pytest.mark.fault(fault="shipped access lists: a forged last will", expected="never spoken")
 @pytest.mark.parametrize(
     ("name", "user", "forged"),
     [
@@ -141,10 +136,6 @@ def test_a_forged_last_will_is_never_spoken(start: Start, connect: Connect, name
     assert heard_by_everybody(observer) == set()
 
 
-@pytest.mark.fault(
-    fault="shipped access lists: filters that take in what is meant for others",
-    expected="nothing of it is heard",
-)
 @pytest.mark.parametrize(("name", "user"), [("hub", "gateway-2"), ("devices", "pump-7"), ("devices", "stranger")])
 def test_nobody_hears_what_is_meant_for_others(start: Start, connect: Connect, name: str, user: str) -> None:
     broker = start(name, user, "gateway-1")
@@ -159,10 +150,6 @@ def test_nobody_hears_what_is_meant_for_others(start: Start, connect: Connect, n
     assert spy.until(f"last/{user}") == set()
 
 
-@pytest.mark.fault(
-    fault="shipped configuration: a client id of somebody else",
-    expected="neither the connection nor its queue is taken over",
-)
 @pytest.mark.parametrize(
     ("name", "victim", "topic"),
     [("hub", "gateway-1", f"{VICTIM}/down/receipts"), ("devices", "gateway-1", "plant/pump-8/telemetry")],
@@ -243,10 +230,6 @@ def test_an_open_door_is_found_nowhere(start: Start, connect: Connect, name: str
     assert connect(broker.port, "gateway-1").reason == 0, "and the broker goes on"
 
 
-@pytest.mark.fault(
-    fault="a packet of 5 MiB to a broker as shipped",
-    expected="its sender is cut off, the next one is served",
-)
 @pytest.mark.parametrize(("name", "topic"), [("devices", "plant/gateway-1/telemetry"), ("hub", f"{VICTIM}/up/alerts")])
 def test_a_giant_packet_ends_its_sender_before_it_is_read(
     start: Start, connect: Connect, name: str, topic: str
@@ -261,7 +244,6 @@ def test_a_giant_packet_ends_its_sender_before_it_is_read(
     assert observer.messages.get(timeout=SECONDS) == (topic, b"small")
 
 
-@pytest.mark.fault(fault="garbage on the port of a broker as shipped", expected="cut off; who is connected stays so")
 @pytest.mark.parametrize(
     "sent",
     [
