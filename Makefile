@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo screenshots test faults fuzz lint bench-throughput bench-nab bench-skab bench-alert-budget bench-algorithms bench-sensor-health bench-reasons bench-forecast clean
+.PHONY: help install demo screenshots test faults fuzz lint bench-throughput bench-nab bench-skab bench-alert-budget bench-algorithms bench-sensor-health bench-reasons bench-forecast bench-outage bench-flash-writes clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,12 @@ bench-reasons: install ## whether an alert names the channel that is at fault fi
 
 bench-forecast: install ## accuracy, band and changes found by forecasts; DATA=folder adds the Numenta corpus
 	@exec $(BIN)/python -m benchmarks.forecast $(DATA)
+
+bench-outage: install ## a week without the hub, an alert a second from devices of their own, and how fast it is made up for
+	@exec $(BIN)/python -m benchmarks.outage
+
+bench-flash-writes: install ## bytes that the agent writes to the disk in a day; takes half an hour
+	@exec $(BIN)/python -m benchmarks.flash_writes
 
 clean: ## remove what make has made, .venv included
 	rm -rf $(VENV) .demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
