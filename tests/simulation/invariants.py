@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.simulation.models import PROFILE
 from vedette_agent.mqtt.message import Message
-from vedette_agent.reading.settled import digest
+from vedette_agent.reading.settled import REMEMBERED, digest
 from vedette_agent.update import journal as journals
 from vedette_hub.store import rollout
 from vedette_hub.store.database import reading
@@ -268,7 +268,7 @@ def _bounds(world: World, found: _Found) -> None:
     for what, number, bound in (
         ("artefacts nobody needs", len(files - wanted), 0),
         ("tasks of the agent", tasks, 40),
-        ("settled keys", most, agent._outbox._settled_keys),
+        ("settled keys", most, REMEMBERED),
         ("receipts that wait", len(uplink._receipts), 0),
         ("manifests that wait", len(updater._waiting), 0),
         ("refusals reported", sum(row["outcome"] == "refused" for row in found.hub["activations"]), 100),
