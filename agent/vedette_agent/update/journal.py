@@ -191,8 +191,8 @@ def _done(journal: Journal, profile: str) -> Journal:
 
 
 def _is_same_order(before: Release | None, now: Release | None) -> bool:
-    """Whether nobody has ordered anew; a hub that does not say when it ordered is taken to have."""
-    return before == now and (now is None or now.ordered > 0.0)
+    """Whether nobody has ordered anew; where the hub does not say when it ordered, it is taken to have."""
+    return before == now and now is not None and now.ordered > 0.0
 
 
 def _without(part: Mapping[str, Running], profile: str) -> dict[str, Running]:
