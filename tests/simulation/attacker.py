@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from tests.simulation.broker import as_it_is
 from tests.simulation.models import GOOD, KEY, PROFILE, STRANGER, versions
 from vedette_models import artifact, manifest, topics
 from vedette_models.manifest import Manifest, Release
@@ -43,12 +44,20 @@ class Attacker:
         """An order signed by somebody else."""
         self._publish(manifest.sign(self._order(), STRANGER))
 
-    def swap_an_artefact(self) -> None:
-        """Other bytes under the name of a version, of a model that is sound or of none."""
+    def swap_artefacts(self) -> None:
+        """Other bytes under the names of versions, of a model that is sound or of none: now, and for a while."""
         data = list(versions().values())
-        name = artifact.sha256(self._random.choice(data[:GOOD]))
-        other = self._random.choice([*data[:GOOD], data[0][:-20]])
-        self._world.brokers["hub"].publish(topics.artifact(name), other, retain=True)
+        broker = self._world.brokers["hub"]
+
+        def swapped(topic: str, payload: bytes) -> bytes:
+            is_artefact = topic == topics.artifact(topic.rpartition("/")[2])
+            return self._random.choice([*data[:GOOD], data[0][:-20]]) if is_artefact and payload else payload
+
+        broker.tampered = swapped
+        self._world.loop.later(self._random.uniform(5.0, 30.0), setattr, broker, "tampered", as_it_is)
+        for topic, payload in list(broker.retained.items()):
+            if swapped(topic, payload) != payload:
+                broker.publish(topic, payload, retain=True)
 
     def send_garbage(self) -> None:
         """What is no message at all, where messages are expected."""

@@ -32,6 +32,10 @@ class Publication(NamedTuple):
     """Delivered before under another packet id, or acknowledged before: the broker's fault, not its subscriber's."""
 
 
+def as_it_is(_topic: str, payload: bytes) -> bytes:
+    return payload
+
+
 class Client(Protocol):
     """The other end of a connection."""
 
@@ -77,6 +81,8 @@ class Broker:
         """Told of everything that is published."""
         self.acknowledged: Callable[[str, Publication], None] = lambda client, publication: None
         """Told of everything that a subscriber has acknowledged."""
+        self.tampered: Callable[[str, bytes], bytes] = as_it_is
+        """What somebody makes of what is published."""
         self._loop, self._random, self._receive_maximum = loop, random, receive_maximum
         self._clients: dict[str, Client] = {}
         self._wills: dict[str, tuple[str, bytes]] = {}
@@ -175,6 +181,7 @@ class Broker:
         """Somebody publishes; `sender` empty: somebody outside."""
         if self.down:
             return
+        payload = self.tampered(topic, payload)
         self.saw(topic, payload, sender)
         if retain:
             if payload:

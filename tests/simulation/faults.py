@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from tests.simulation.attacker import Attacker
-from tests.simulation.broker import Weather
+from tests.simulation.broker import Weather, as_it_is
 from tests.simulation.operator import Operator
 from vedette_agent.update.model_store import COPY, JOURNAL
 
@@ -52,7 +52,7 @@ class Faults:
             (self._attacker.send_a_foreign_manifest, 1.5),
             (self._attacker.send_an_expired_manifest, 2.0),
             (self._attacker.forge_a_manifest, 0.5),
-            (self._attacker.swap_an_artefact, 2.0),
+            (self._attacker.swap_artefacts, 2.0),
             (self._attacker.send_garbage, 0.7),
             (self._operator.push, 3.0),
             (self._operator.push_a_bad_one, 1.0),
@@ -81,7 +81,7 @@ class Faults:
         world = self._world
         world.network.mend()
         for broker in world.brokers.values():
-            broker.weather = Weather()
+            broker.weather, broker.tampered = Weather(), as_it_is
             broker.restart()
         for program in (world.gateway, world.hub):
             program.threads.calm()
