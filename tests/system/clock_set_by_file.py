@@ -1,4 +1,4 @@
-"""`vedette-agent` on a machine whose clock is off by as many seconds as the file VEDETTE_TEST_CLOCK says, at any time.
+"""`vedette-agent` on a machine whose clock is off by as many seconds as the file TEST_CLOCK_FILE says, at any time.
 
 Only root can set a machine's clock, and then for everybody; this replaces the one call by which a program asks for it.
 """
@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 _true = time.time
-_file = Path(os.environ["VEDETTE_TEST_CLOCK"])
+_file = Path(os.environ["TEST_CLOCK_FILE"])
 
 
 def _shifted() -> float:
