@@ -93,7 +93,9 @@ def _totals(summary: Summary) -> Iterator[CounterMetricFamily]:
         yield CounterMetricFamily(name, text, value=summary.counters.get(key, 0))
 
 
-def _gateways(found: list[fleet.StoredGateway], now: float, silent_after: float) -> Iterator[GaugeMetricFamily]:
+def _gateways(
+    found: list[fleet.StoredGateway], now: float, silent_after: float
+) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
     by_state = GaugeMetricFamily("vedette_hub_gateways", "Gateways by state.", labels=["state"])
     states = [presence(gateway, now, silent_after) for gateway in found]
     for state in ("online", "silent", "offline", "unknown"):
