@@ -92,8 +92,8 @@ class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
     time_quality: int = 0
     """`readings.Quality` of `time`: of the reading, and of the gateway's clock when this was recorded."""
     coalesced: Coalesced | None = None
-    """Set where it stands for several events; score and severity are then the largest of them, and `reason` is that of the
-    worst."""
+    """Set where it stands for several events; score and severity are then the largest of them, and `reason` is
+    that of the worst."""
 
 
 class DeclaredLoss(msgspec.Struct, frozen=True):
