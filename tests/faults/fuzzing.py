@@ -22,8 +22,8 @@ ORDER = ("zlib", "opcode", "grammar", "dtype and size", "structure", "golden", S
 BAD = (EXECUTED, CRASHED, GREW)
 CHUNK = 10_000
 """Mutants that one process reads."""
-PATIENCE = 300.0
-"""Seconds a process is given for a thousand mutants."""
+PATIENCE = 3_600.0
+"""Seconds a process is given for a thousand mutants: it may get little of a busy machine."""
 
 
 @dataclass
@@ -130,7 +130,7 @@ def run(
 
 def _start(folder: Path, first: int, last: int, plant: str) -> _Process:
     progress = folder / f"progress-{first}"
-    progress.write_bytes(bytes(8))
+    progress.write_bytes(first.to_bytes(8, "little"))
     command = [sys.executable, "-m", "tests.faults.mutation", folder, first, last, progress, plant]
     # A thread of the linear algebra library would count as growth: its stack is address space.
     process = subprocess.Popen(

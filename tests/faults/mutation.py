@@ -30,7 +30,7 @@ GROWTH = 64 << 20
 """Bytes by which the process may grow."""
 LINE = 1_000
 SECONDS = 60.0
-"""For one mutant; beyond, it hangs."""
+"""Of processor time for one mutant; beyond, it hangs, and SIGPROF ends the process."""
 PAGE = resource.getpagesize()
 STAGES = {
     "zlib": {
@@ -178,7 +178,7 @@ def main(folder: str, first: str, last: str, progress: str, plant: str = "") -> 
         faults: list[str] = []
         for number in range(int(first), int(last)):
             place[:8] = number.to_bytes(8, "little")
-            signal.setitimer(signal.ITIMER_REAL, SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
             outcome, more = judge.of(number)
             if outcome in (EXECUTED, CRASHED, GREW):
                 faults.append(f"mutant {number}: {outcome}: {more}")
