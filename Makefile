@@ -31,7 +31,8 @@ test: install ## run all tests, four at a time: they wait more than they work; T
 	@exec $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal
 
 faults: install ## bring about every fault of docs/reliability.md, and print what became of each; takes a quarter of an hour
-	@FAULTS_LONG=1 exec $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal -m fault
+	@FAULTS_LONG=1 exec $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal -m fault \
+	    $$(grep --recursive --files-with-matches --include='test_*.py' 'mark\.fault(' tests)
 
 fuzz: install ## a million mutants of models: each is refused, or is a model; takes half an hour
 	@FUZZ_LONG=1 exec $(BIN)/python -m pytest -s -m fault tests/faults/test_hostile_mutants.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,10 @@ def test_every_row_is_told_and_the_last_line_counts_them(tmp_path: Path, process
     (tmp_path / "test_some.py").write_text(TESTS)
     (tmp_path / "pytest.ini").write_text(f"[pytest]\nmarkers = fault\npythonpath = {ROOT}\n")
     command = [sys.executable, "-m", "pytest", "-m", "fault", "-n", processes, "-p", "no:cacheprovider", str(tmp_path)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 1
     *_, last = lines = done.stdout.rstrip().splitlines()
     assert last == "2 passed, 2 failed"
