@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random as randoms
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from random import Random
@@ -52,7 +53,7 @@ class World:
         self.story = Story(seed)
         self.loop = VirtualLoop(self._random())
         self.story.clock = self.loop.time
-        home = folder(f"seed{seed}")
+        home = self._home = folder(f"seed{seed}")
         self.network = Network(self.loop, self._random())
         self.brokers = {name: Broker(name, self.loop, self._random()) for name in ("devices", "hub")}
         self.hub = Hub(home, self.loop, self.network, self.brokers["hub"], self._random(), self.story, NOW)
@@ -97,6 +98,7 @@ class World:
             self.loop.dissolve(process)
         self.hub.engine.dispose()
         self.loop.close()
+        shutil.rmtree(self._home)
 
 
 class _Entropy:
