@@ -358,7 +358,7 @@ for i in range(10**9):
     expected="what was said to be committed is there, no half batch",
 )
 def test_a_writer_killed_in_mid_commit_loses_nothing_committed_and_leaves_no_half(
-    open_box: Open, tmp_path: Path
+    open_box: Open, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     reader = open_box()
     for enough in (3, 17, 40):
@@ -380,6 +380,7 @@ def test_a_writer_killed_in_mid_commit_loses_nothing_committed_and_leaves_no_hal
         assert last + 1 <= len(rows) // 5 <= last + 2
         newest = messages.from_bytes(Alert, rows[-1].body)
         assert newest.device == f"{len(rows) // 5 - 1}-4"
+    record_property("observed", "3 kills; every commit that was said is there, whole")
 
 
 def test_a_storm_that_nobody_has_seen_is_put_together_before_anything_is_lost(open_box: Open) -> None:
