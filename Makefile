@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo screenshots test test-slow faults lint bench-throughput bench-nab bench-skab bench-alert-budget bench-algorithms bench-sensor-health bench-reasons bench-forecast clean
+.PHONY: help install demo screenshots test test-slow faults fuzz lint bench-throughput bench-nab bench-skab bench-alert-budget bench-algorithms bench-sensor-health bench-reasons bench-forecast bench-outage bench-flash-writes clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,8 +33,12 @@ test: install ## run the tests, four at a time: they wait more than they work; T
 test-slow: install ## run the tests that `make test` leaves out: whole examples, long histories
 	@exec $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal -m slow
 
-faults: install ## kill agent, hub and brokers in mid-stream, for up to a minute each time; takes half an hour
-	@FAULTS_LONG=1 exec $(BIN)/python -m pytest -s tests/system/test_interruptions.py
+faults: install ## bring about every fault of docs/reliability.md, and print what became of each; takes a quarter of an hour
+	@FAULTS_LONG=1 exec $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal -m fault \
+	    $$(grep --recursive --files-with-matches --include='test_*.py' 'mark\.fault(' tests)
+
+fuzz: install ## a million mutants of models: each is refused, or is a model; takes half an hour
+	@FUZZ_LONG=1 exec $(BIN)/python -m pytest -s -m fault tests/faults/test_hostile_mutants.py
 
 lint: install ## ruff, mypy --strict, and the contracts between the packages
 	$(BIN)/ruff check .
@@ -65,6 +69,12 @@ bench-reasons: install ## whether an alert names the channel that is at fault fi
 
 bench-forecast: install ## accuracy, band and changes found by forecasts; DATA=folder adds the Numenta corpus
 	@exec $(BIN)/python -m benchmarks.forecast $(DATA)
+
+bench-outage: install ## a week without the hub, an alert a second from devices of their own, and how fast it is made up for
+	@exec $(BIN)/python -m benchmarks.outage
+
+bench-flash-writes: install ## bytes that the agent writes to the disk in a day; takes half an hour
+	@exec $(BIN)/python -m benchmarks.flash_writes
 
 clean: ## remove what make has made, .venv included
 	rm -rf $(VENV) .demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

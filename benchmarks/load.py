@@ -35,6 +35,10 @@ class Load:
     channels: int
     anomalous: float
     seed: int = 1
+    name: str = "d"
+    """What the names of the devices begin with."""
+    root: str = "bench"
+    """First level of the topics."""
 
     @property
     def channel_names(self) -> list[str]:
@@ -78,7 +82,7 @@ class Publisher:
 
 def _publish(load: Load, count: object, flowing: Event, ended: Event) -> None:
     random.seed(load.seed)
-    connection = _connect(load.port)
+    connection = _connect(load)
     acknowledgements = selectors.DefaultSelector()
     acknowledgements.register(connection, selectors.EVENT_READ)
     packet_id = sequence = sent = 0
@@ -103,10 +107,10 @@ def _publish(load: Load, count: object, flowing: Event, ended: Event) -> None:
         time.sleep(BURST)
 
 
-def _connect(port: int) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port))
+def _connect(load: Load) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", load.port))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    client_id = b"load"
+    client_id = f"load of {load.root}/{load.name}".encode()
     body = b"\x00\x04MQTT\x04\x02\x00\x00" + struct.pack("!H", len(client_id)) + client_id
     connection.sendall(bytes([0x10, len(body)]) + body)
     answer = connection.recv(PUBACK_BYTES)
@@ -121,7 +125,7 @@ def _packet(load: Load, sequence: int, packet_id: int) -> bytes:
     if random.random() < load.anomalous:
         values[random.choice(load.channel_names)] += random.choice((-1, 1)) * 60.0
     payload = msgspec.json.encode({"ts": time.time(), "seq": sequence // load.devices, **values})
-    topic = f"bench/d{device}/telemetry".encode()
+    topic = f"{load.root}/{load.name}{device}/telemetry".encode()
     body = struct.pack("!H", len(topic)) + topic + struct.pack("!H", packet_id) + payload
     return b"\x32" + _remaining_length(len(body)) + body
 

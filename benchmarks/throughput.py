@@ -123,6 +123,8 @@ state_dir = "{folder / "state"}"
 heartbeat = {HEARTBEAT}
 [devices]
 url = "mqtt://127.0.0.1:{load.port}"
+[outbox]
+preallocate = false  # done once, in the first minute, and not what is measured
 [[streams]]
 topic = "bench/{{device}}/telemetry"
 profile = "bench"

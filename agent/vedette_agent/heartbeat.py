@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from vedette_agent import status, systemd
+from vedette_agent.clock import SYSTEM, Clock
 from vedette_agent.delivery.database import OutboxError
-from vedette_agent.delivery.outbox import Stats
+from vedette_agent.delivery.rows import Stats
 from vedette_agent.memory import return_freed
 from vedette_agent.mqtt.transport import NotConnected
 from vedette_models import messages, topics
-from vedette_models.messages import Limits, Status
+from vedette_models.messages import Limits, Restricted, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from vedette_agent.config import Config
     from vedette_agent.delivery.database_thread import DatabaseThread
@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 PUBLISH_SECONDS = 5.0
 NEARLY_FULL = 0.8
+SHOWN = 20
+"""Devices that a status names at most of those that are restricted."""
 
 
 class Heartbeat:
@@ -50,13 +52,20 @@ class Heartbeat:
         hub: Connection | None,
         more_problems: Callable[[], list[str]],
         updater: Updater | None,
+        *,
+        restricted: Callable[[], Sequence[Restricted]] = tuple,
+        clock: Clock = SYSTEM,
     ) -> None:
+        """`restricted`: the devices whose readings are not all taken."""
+        self._restricted = restricted
+        self._clock = clock
         self._config, self._tally, self._learnt = config, tally, learnt
         self._outbox, self._database, self._telemetry, self._hub = outbox, database, telemetry, hub
         self._more_problems, self._updater = more_problems, updater
-        self._started = time.time()
+        self._started = self._clock.now()
         self._box = Stats(0, 0, None, 0, 0)
         self._box_problem: str | None = None
+        self._file_problem: str | None = None
         self._changed = asyncio.Event()
 
     def soon(self) -> None:
@@ -95,7 +104,12 @@ class Heartbeat:
         try:
             status.write(folder, now)
         except OSError as error:
-            logger.warning("%s: %s", folder / status.FILE, error)
+            problem = f"{folder / status.FILE}: {error.strerror or error}"
+            if problem != self._file_problem:  # once: a disk stays full for hours
+                logger.warning("%s; `vedette-agent status` shows an old state", problem)
+            self._file_problem = problem
+        else:
+            self._file_problem = None
         if now.online:
             summary = f"{now.ingest}, hub {now.hub}, {now.devices} devices, {now.open_alerts} open alerts"
             systemd.notify(f"READY=1\nSTATUS={summary}")
@@ -107,11 +121,11 @@ class Heartbeat:
 
     async def status(self) -> Status:
         """The state of everything, now."""
-        now = time.time()
+        now = self._clock.now()
         hub, telemetry = self._hub, self._telemetry
         await self._look_at_box()
         box = self._box
-        ingest = self.ingest()
+        ingest, restricted = self.ingest(), self._restricted()
         return Status(
             gateway=self._config.gateway.id,
             online=True,
@@ -123,10 +137,15 @@ class Heartbeat:
             hub="none" if hub is None else "connected" if hub.up else "disconnected",
             devices=self._learnt.devices,
             silent=self._learnt.silent,
+            rate_limited=sum(one.state == "rate_limited" for one in restricted),
+            quarantined=sum(one.state == "quarantined" for one in restricted),
+            restricted=tuple(restricted[:SHOWN]),
             open_alerts=len(self._learnt.open_alerts()),
             outbox_rows=box.rows,
             outbox_bytes=box.bytes,
             outbox_oldest=box.oldest,
+            outbox_hours=box.hours_left,
+            coalesced_rows=box.coalesced,
             lost_rows=box.lost,
             state_age=self._learnt.age,
             counters=self._tally.counters(),
@@ -135,7 +154,13 @@ class Heartbeat:
             limits=_limits(watch.profile for watch in self._learnt.watches.values()),
             manifest=self._updater.counter if self._updater else 0,
             nonce=self._updater.nonce if self._updater else "",
-            problems=(*self._connection_problems(), *self._own_problems(ingest, box.rows), *self._more_problems()),
+            time_quality=int(self._clock.quality()),
+            problems=(
+                *self._connection_problems(),
+                *self._own_problems(ingest),
+                *self._disk_problems(),
+                *self._more_problems(),
+            ),
         )
 
     def ingest(self) -> str:
@@ -144,7 +169,7 @@ class Heartbeat:
             connected=self._telemetry.subscribed,
             last_arrival=self._telemetry.last_arrival,
             started=self._started,
-            now=time.time(),
+            now=self._clock.now(),
             stalled_after=self._config.gateway.stalled_after,
         )
 
@@ -159,16 +184,29 @@ class Heartbeat:
         connections = [self._telemetry.connection, *([self._hub] if self._hub else [])]
         return [f"{c.name} broker {c.broker.url}: {c.problem}" for c in connections if c.problem]
 
-    def _own_problems(self, ingest: str, rows: int) -> list[str]:
-        found = [self._box_problem] if self._box_problem else []
+    def _own_problems(self, ingest: str) -> list[str]:
+        found = []
         if ingest == "stalled":
             found.append(
                 f"no message for {self._config.gateway.stalled_after:.0f} s on {', '.join(self._telemetry.filters)}; "
                 "do the devices publish, and are these their topics?"
             )
-        share = rows / self._config.outbox.max_rows
+        return found
+
+    def _disk_problems(self) -> list[str]:
+        """What is wrong with the box, and where it lies."""
+        box, limits = self._box, self._config.outbox
+        found = [problem for problem in (self._box_problem, self._file_problem, self._outbox.disk.problem) if problem]
+        share = max(box.rows / limits.max_rows, box.bytes / limits.max_bytes)
         if share > NEARLY_FULL:
-            found.append(f"outbox is {share:.0%} full; at the limit the oldest rows are given up")
+            lasts = "" if box.hours_left is None else f" and lasts for {box.hours_left:.1f} h at this rate"
+            found.append(f"outbox is {share:.0%} full{lasts}; at the limit the oldest rows are given up")
+        if box.set_aside:
+            found.append(
+                f"a database was damaged and is set aside in {self._config.gateway.state_dir}: "
+                f"{', '.join(box.set_aside)}; what had not reached the hub was lost with it; "
+                "keep the file for support, or delete it"
+            )
         return found + self._learnt.never_reported()
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from vedette_agent.clock import SYSTEM, Clock
 from vedette_agent.reading import checkpoint
 from vedette_agent.reading.alert_state import AlertState, StateChange, cleared
 from vedette_agent.reading.effects import AlertStateRow, Effects
@@ -30,8 +30,8 @@ FOLDER = "checkpoints"
 class Learnt:
     """The watches of all profiles, and the folder that their checkpoints are kept in."""
 
-    def __init__(self, state_dir: Path, watches: Mapping[str, ProfileWatch]) -> None:
-        self.watches = watches
+    def __init__(self, state_dir: Path, watches: Mapping[str, ProfileWatch], *, clock: Clock = SYSTEM) -> None:
+        self.watches, self._clock = watches, clock
         self._folder = state_dir / FOLDER
         self._turn = asyncio.Lock()
         self._ahead = False
@@ -118,6 +118,29 @@ class Learnt:
             yield
             self._ahead = False  # not when it failed or was cancelled
 
+    @asynccontextmanager
+    async def still(self, patience: float) -> AsyncIterator[None]:
+        """While nothing changes: what is being committed has so many seconds to become durable."""
+        try:
+            async with asyncio.timeout(patience):
+                await self._turn.acquire()
+        except TimeoutError:
+            yield
+            return
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def everything(self) -> Effects:
+        """All alert states, and the newest revision of every open alert, for a database that has lost them."""
+        states = [
+            AlertStateRow(name, change.device, change.kind, msgspec.json.encode(change.state))
+            for name, watch in self.watches.items()
+            for change in watch.decider.states
+        ]
+        return Effects(self.open_alerts(), states)
+
     async def keep(self, every: float) -> None:
         """Take a checkpoint every so many seconds, until cancelled."""
         while True:
@@ -131,7 +154,7 @@ class Learnt:
                 if self._ahead:
                     logger.warning("no checkpoint of what is not committed; a restart resumes from the one before")
                     return
-                taken = watch.checkpoint(time.time())
+                taken = watch.checkpoint(self._clock.now())
             path = checkpoint.path_of(self._folder, name)
             try:
                 await asyncio.get_running_loop().run_in_executor(self._disk, checkpoint.save, path, taken)

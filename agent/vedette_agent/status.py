@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vedette_models import messages
 from vedette_models.messages import Counters, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 FILE = "status.json"
@@ -27,10 +29,17 @@ class Tally:
     alerts: int = 0
     suppressed: int = 0
     acknowledged: int = 0
+    dead_by_reason: dict[str, int] = field(default_factory=dict)
+
+    def dead(self, reasons: Iterable[str]) -> None:
+        """Count dead letters."""
+        for reason, count in Counter(reasons).items():
+            self.dead_letters += count
+            self.dead_by_reason[reason] = self.dead_by_reason.get(reason, 0) + count
 
     def counters(self) -> Counters:
         """As they are now."""
-        return Counters(**vars(self))
+        return Counters(**{**vars(self), "dead_by_reason": dict(self.dead_by_reason)})
 
 
 def ingest_state(
@@ -52,8 +61,12 @@ def last_will(gateway: str) -> bytes:
 def write(folder: Path, status: Status) -> None:
     """Leave the status where `vedette-agent status` finds it, without a broker; whole or not at all."""
     temporary = folder / f".{FILE}.{os.getpid()}"
-    temporary.write_bytes(messages.to_bytes(status))
-    temporary.replace(folder / FILE)
+    try:
+        temporary.write_bytes(messages.to_bytes(status))
+        temporary.replace(folder / FILE)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # half of it would only take room
+        raise
 
 
 def read(folder: Path) -> Status | None:
@@ -65,4 +78,12 @@ def read(folder: Path) -> Status | None:
     try:
         return messages.from_bytes(Status, (folder / FILE).read_bytes())
     except FileNotFoundError:
+        return None
+
+
+def last(folder: Path) -> Status | None:
+    """The status last written; None where there is none that can be read."""
+    try:
+        return read(folder)
+    except (messages.MessageError, OSError):
         return None

@@ -51,6 +51,7 @@ max_age = "none"
 # Everything is kept, so that the demo can compare alert by alert.
 [outbox]
 history_rows = 100_000
+preallocate = false  # the folder is removed in the end
 
 [[streams]]
 topic = "plant/pump/{{device}}"

@@ -93,6 +93,18 @@ def new_signing_key(state_dir: Path, remark: str) -> bool:
     return new
 
 
+def signing_key_in(path: Path, remark: str) -> SigningKey:
+    """The signing key in a file, which is made when it is not there.
+
+    Raises:
+        StateError: the file cannot be read or written, or is damaged.
+    """
+    try:
+        return parse_signing_key(_secret(path, lambda: private_line(SigningKey.generate(), remark).rstrip()))
+    except KeyFileError as error:
+        raise StateError(f"{path}: {error}; delete it, and another is made") from error
+
+
 def first_token(state_dir: Path, engine: Engine, now: float) -> bool:
     """See to it that there is an API token: the first one goes into a file; whether it is new.
 

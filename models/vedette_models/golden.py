@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 MAX_READINGS = 4096
 MAX_DEVICES = 256
+MAX_STATE = 16 << 20
+"""Bytes that the detector may keep of the golden devices: a few bytes can order wide windows of many channels."""
+_AT_ONCE = 1 << 16
+"""Readings x channels replayed together."""
 TOLERANCE = 1e-9
 """By how much scores may differ: room for another processor's last digits, not for another model."""
 
@@ -53,10 +57,19 @@ class Golden(NamedTuple):
         """Replay the readings through `detector`, which should know nothing, and forgets them again.
 
         Raises:
-            ArtifactRejected: GOLDEN_MISMATCH.
+            ArtifactRejected: GOLDEN_MISMATCH; or TOO_LARGE, when that would take too much memory.
         """
         batch = ReadingBatch.of(self.device, self.time, self.values)
-        error = np.abs(_replay(detector, batch, int(self.device.max()) + 1) - self.scores)
+        devices = int(self.device.max()) + 1
+        if detector.devices < 1:
+            detector.resize(1)
+        each = sum(array[:1].nbytes for array in detector.state().values())
+        if devices * each > MAX_STATE:
+            raise ArtifactRejected(
+                Rejection.TOO_LARGE,
+                f"{devices} golden devices of {each} bytes each: more than {MAX_STATE} bytes to replay them",
+            )
+        error = np.abs(_replay(detector, batch, devices) - self.scores)
         worst = int(error.argmax())
         if not error[worst] <= TOLERANCE:
             raise ArtifactRejected(
@@ -68,6 +81,9 @@ class Golden(NamedTuple):
 def _replay(detector: Detector, batch: ReadingBatch, devices: int) -> NDArray[np.float64]:
     if detector.devices < devices:
         detector.resize(devices)
-    scores = detector.score(batch).total
+    # In parts, which changes no score: vectors of all readings could take a hundred times their bytes.
+    rows = max(16, _AT_ONCE // batch.values.shape[1])
+    parts = [batch.take(slice(first, first + rows)) for first in range(0, len(batch), rows)]
+    scores = np.concatenate([detector.score(part).total for part in parts])
     detector.forget(np.arange(devices))
     return scores

@@ -16,9 +16,10 @@ from nacl.exceptions import BadSignatureError
 
 from vedette_models.keys import key_id
 from vedette_models.rejection import ManifestRejected, Rejection
+from vedette_models.succession import KeyStatement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nacl.signing import SigningKey, VerifyKey
 
@@ -39,7 +40,7 @@ _Count = Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNTER)]
 _Time = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
-class Release(msgspec.Struct, frozen=True):
+class Release(msgspec.Struct, frozen=True, omit_defaults=True):
     """One version of a profile's model."""
 
     version: _Count
@@ -49,6 +50,9 @@ class Release(msgspec.Struct, frozen=True):
     """Of the artefact, which is also its topic."""
     bytes: _Count
     """Size of the artefact."""
+    ordered: _Time = 0.0
+    """When somebody ordered it for this gateway, by the hub's clock: the same order keeps its time from manifest to
+    manifest, and what has failed is tried again only when it is ordered anew. 0: the hub does not say."""
 
 
 class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -69,15 +73,17 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     """Echo of the nonce in the gateway's status, which proves that the manifest was made after it."""
 
 
-class _Signed(msgspec.Struct, frozen=True):
+class _Signed(msgspec.Struct, frozen=True, omit_defaults=True):
     v: int
     key: str
     signature: str
     manifest: msgspec.Raw
+    keys: tuple[KeyStatement, ...] = ()
+    """How the signing key came to be the one to follow; each signed by itself."""
 
 
-def sign(manifest: Manifest, key: SigningKey) -> bytes:
-    """The manifest's bytes on the wire; the same for the same manifest and key.
+def sign(manifest: Manifest, key: SigningKey, statements: Sequence[KeyStatement] = ()) -> bytes:
+    """The manifest's bytes on the wire, with key statements; the same for the same manifest, key and statements.
 
     Raises:
         ManifestRejected: MALFORMED or TOO_LARGE, when no gateway would take it.
@@ -85,7 +91,7 @@ def sign(manifest: Manifest, key: SigningKey) -> bytes:
     body = msgspec.json.encode(manifest, order="sorted")
     _parsed(body)
     signature = base64.b64encode(key.sign(_signed_bytes(FORMAT, body)).signature).decode()
-    data = msgspec.json.encode(_Signed(FORMAT, key_id(key.verify_key), signature, msgspec.Raw(body)))
+    data = msgspec.json.encode(_Signed(FORMAT, key_id(key.verify_key), signature, msgspec.Raw(body), tuple(statements)))
     if len(data) > MAX_BYTES:
         raise ManifestRejected(Rejection.TOO_LARGE, f"{len(data)} bytes, at most {MAX_BYTES}; use fewer profiles")
     return data
@@ -163,6 +169,17 @@ def authentic(data: bytes, keys: Mapping[str, VerifyKey]) -> Manifest:
             Rejection.BAD_SIGNATURE, f'key "{envelope.key}" did not sign these bytes; they were changed or made up'
         ) from error
     return _parsed(body)
+
+
+def key_statements(data: bytes) -> tuple[KeyStatement, ...]:
+    """The key statements that come with a manifest, verified by nobody yet.
+
+    Raises:
+        ManifestRejected: TOO_LARGE or MALFORMED.
+    """
+    if len(data) > MAX_BYTES:
+        raise ManifestRejected(Rejection.TOO_LARGE, f"{len(data)} bytes, at most {MAX_BYTES}")
+    return _decoded(data, _Signed).keys
 
 
 def next_counter(own: int, reported: Iterable[int]) -> int:

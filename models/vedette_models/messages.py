@@ -41,6 +41,24 @@ class ChannelReason(msgspec.Struct, frozen=True, omit_defaults=True):
     unit: str = ""
 
 
+class Coalesced(msgspec.Struct, frozen=True):
+    """What an alert event stands for that was put together from several before any of them was sent."""
+
+    alerts: int
+    """Alerts, this one included; the others began and ended within the period, and have no event of their own."""
+    events: int
+    """Events, this one included."""
+    first: float
+    """When the first of the alerts was opened."""
+    last: float
+    """Time of the last of the events."""
+    revision: int
+    """Smallest revision of this alert among the events."""
+    rows: tuple[tuple[int, int], ...]
+    """Sequence numbers of the outbox rows that are gone, first and last of each range: never those of a row that was
+    sent. They belong to the epoch and class of the row that holds this event."""
+
+
 class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
     """One event in the life of an alert. Events are applied by revision, not by arrival."""
 
@@ -72,11 +90,17 @@ class Alert(msgspec.Struct, frozen=True, omit_defaults=True):
     suppressed: int = 0
     """Alerts of this kind on this device held back by cooldown or rate limit since the one before."""
     time_quality: int = 0
-    """`readings.Quality` of the reading."""
+    """`readings.Quality` of `time`: of the reading, and of the gateway's clock when this was recorded."""
+    coalesced: Coalesced | None = None
+    """Set where it stands for several events; score and severity are then the largest of them, and `reason` is
+    that of the worst."""
 
 
 class DeclaredLoss(msgspec.Struct, frozen=True):
-    """Rows an outbox had to give up: sequence numbers `first` to `last` will never come."""
+    """Rows an outbox had to give up: sequence numbers `first` to `last` will never come.
+
+    It has no time of its own: that of the report which carries it, and its quality, stand for it.
+    """
 
     priority: Priority
     epoch: str
@@ -85,21 +109,46 @@ class DeclaredLoss(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Damage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A gateway's database was damaged and replaced by an empty one: a loss of unknown extent.
+
+    Of the rows in it, those that the hub does not have will never come.
+    """
+
+    time: float
+    reason: str
+    since: str
+    """Epoch of the first rows after it."""
+    epochs: tuple[str, ...] = ()
+    """Those that are known to have had rows in it; there may have been others."""
+
+
 class Activation(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of a model that a gateway was told to run."""
 
     profile: str
     sha256: str
     version: int
-    outcome: Literal["activated", "refused", "missing", "rolled_back", "removed"]
-    """`activated`: it runs; `refused`: it failed a check, the one before goes on; `missing`: its artefact did not come;
-    `rolled_back`: the one before runs again, by the operator on the gateway; `removed`: none runs any more."""
+    outcome: str
+    """`activated`: it runs; `refused`: it failed a check, or its probation, and the one before goes on; `missing`: its
+    artefact did not come; `rolled_back`: the one before runs again, by the operator on the gateway, or (with a reason)
+    since the newer one failed; `removed`: none runs any more. A newer agent may have others: what it says besides them
+    must not be lost with them."""
     reason: str = ""
-    """Why it was refused: a `rejection.Rejection` code, or `too_slow`, `failed_before`, `other_channels`."""
+    """Why: a `rejection.Rejection` code."""
     detail: str = ""
     """The same in words."""
     counter: int = 0
     """Of the manifest that ordered it; 0: none did."""
+
+
+class ClockSet(msgspec.Struct, frozen=True):
+    """The clock of a gateway was set while its agent ran."""
+
+    by: float
+    """Seconds; negative: back."""
+    quality: int
+    """`readings.Quality` of the gateway's clock before: what it recorded then carries it, too."""
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -107,8 +156,12 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
 
     time: float
     losses: tuple[DeclaredLoss, ...] = ()
+    damages: tuple[Damage, ...] = ()
     activations: tuple[Activation, ...] = ()
     text: str = ""
+    time_quality: int = 0
+    """`readings.Quality` of `time`."""
+    clock_set: ClockSet | None = None
 
 
 class Segment(msgspec.Struct, frozen=True, array_like=True):
@@ -119,6 +172,8 @@ class Segment(msgspec.Struct, frozen=True, array_like=True):
     """(R,) seconds since 1970."""
     values: tuple[tuple[float | None, ...], ...]
     """(R, C) in the order of the batch's channels; None: not reported."""
+    time_quality: int = 0
+    """`readings.Quality` of the times, all flags of any of them together."""
 
 
 class SampleBatch(msgspec.Struct, frozen=True):
@@ -131,6 +186,8 @@ class SampleBatch(msgspec.Struct, frozen=True):
     """When they were gathered."""
     suspect: bool = False
     """Whether each segment has an anomaly or an open alert in it: normal only if somebody says so."""
+    time_quality: int = 0
+    """`readings.Quality` of `time`."""
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):
@@ -176,6 +233,24 @@ class Counters(msgspec.Struct, frozen=True, omit_defaults=True):
     alerts: int = 0
     suppressed: int = 0
     acknowledged: int = 0
+    dead_by_reason: dict[str, int] = {}
+    """The dead letters by their reason."""
+
+
+class Restricted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A device whose readings are not all taken, to protect the others."""
+
+    device: str
+    state: str
+    """`rate_limited`: what is beyond its rate is a dead letter; `quarantined`: so is everything it sends; `probation`:
+    it is listened to again, and the next unusable message ends that."""
+    since: float
+    until: float | None = None
+    """When a device in quarantine is listened to again."""
+    reason: str = ""
+    """Why, as the reason of a dead letter."""
+    dead_letters: int = 0
+    """Since `since`."""
 
 
 class RunningModel(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -186,6 +261,8 @@ class RunningModel(msgspec.Struct, frozen=True, omit_defaults=True):
     detector: str
     since: float = 0.0
     """When it was activated."""
+    on_probation: bool = False
+    """Whether it still has to prove itself beside the one before."""
 
 
 class AlertRate(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -223,11 +300,22 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     devices: int = 0
     silent: int = 0
     """Devices that have stopped reporting."""
+    rate_limited: int = 0
+    """Devices that send more than they may."""
+    quarantined: int = 0
+    """Devices that are not listened to, because all they sent was unusable."""
+    restricted: tuple[Restricted, ...] = ()
+    """The first of both, and of those on probation."""
     open_alerts: int = 0
     outbox_rows: int = 0
     outbox_bytes: int = 0
     outbox_oldest: float | None = None
     """When the oldest undelivered row was written."""
+    outbox_hours: float | None = None
+    """Hours until the box is full if the hub stays away, at the rate at which it is being filled; None: nothing fills
+    it, or the agent has started only now."""
+    coalesced_rows: int = 0
+    """Rows of alert storms put together with others since the agent started, before they were sent."""
     lost_rows: int = 0
     state_age: float | None = None
     """Seconds between the checkpoint this run resumed from and its start; None: started fresh."""
@@ -246,6 +334,8 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is wrong now, one sentence each; empty means nothing known is wrong."""
     reason: str = ""
     """Why it is offline: `stopped`, or `lost` from the last will."""
+    time_quality: int = 0
+    """`readings.Quality` of the gateway's clock."""
     v: int = VERSION
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Quality(IntFlag):
-    """What is known about a reading's time."""
+    """What is known about the time of a reading, or of anything a gateway records."""
 
     DEVICE_TIME = 0
     """The device said when."""
@@ -25,6 +25,10 @@ class Quality(IntFlag):
     """The device's time lay too far in the future and was replaced by the time of arrival."""
     CLOCK_WRONG = 4
     """The device's clock was known to be wrong, and its time was replaced by the time of arrival."""
+    GATEWAY_UNSET = 8
+    """The gateway's own clock was known to be wrong, as in 1970 after a start: of its times only the order counts."""
+    GATEWAY_UNSYNCED = 16
+    """No time server steered the gateway's clock, as far as the kernel could tell: it may be right or not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,14 @@ class Rejection(StrEnum):
     GOLDEN_MISMATCH = "golden_mismatch"
     """Scores something else here than where it was trained."""
 
+    # Of a model on probation.
+    CRASHED = "crashed"
+    """It raised an error while scoring, said what is no score, or the agent ended time and again while it ran."""
+    TOO_SLOW = "too_slow"
+    """Scoring costs more than the budget."""
+    TOO_MANY_ALERTS = "too_many_alerts"
+    """It exceeds its boundary more often than the model before it, on the same readings."""
+
     # Of a manifest.
     UNKNOWN_KEY = "unknown_key"
     BAD_SIGNATURE = "bad_signature"

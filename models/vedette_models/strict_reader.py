@@ -63,6 +63,8 @@ class _Type(NamedTuple):
 
 
 _MARK, _WRAPPER = _Mark(), _Wrapper()
+_REPEATABLE = (str, _Type, Token)
+"""What costs nothing to stand there more than once."""
 
 
 def read(data: bytes) -> Value:
@@ -121,27 +123,28 @@ class _Machine:
         self._memo: list[Any] = []
 
     def run(self) -> Value:
+        push = self._stack.append
         steps: dict[int, Callable[[], None]] = {
             Op.PROTO: self._protocol,
             Op.FRAME: lambda: self._skip(8),
             Op.SHORT_BINUNICODE: lambda: self._text(self._byte()),
             Op.BINUNICODE: lambda: self._text(self._unpack(_UINT4)),
-            Op.BININT1: lambda: self._push(self._byte()),
-            Op.BININT2: lambda: self._push(self._unpack(_UINT2)),
-            Op.BININT: lambda: self._push(self._unpack(_INT4)),
-            Op.BINFLOAT: lambda: self._push(self._unpack(_FLOAT8)),
+            Op.BININT1: lambda: push(self._byte()),
+            Op.BININT2: lambda: push(self._unpack(_UINT2)),
+            Op.BININT: lambda: push(self._unpack(_INT4)),
+            Op.BINFLOAT: lambda: push(self._unpack(_FLOAT8)),
             Op.LONG1: self._long,
-            Op.NONE: lambda: self._push(None),
-            Op.NEWTRUE: lambda: self._push(True),
-            Op.NEWFALSE: lambda: self._push(False),
-            Op.MARK: lambda: self._push(_MARK),
-            Op.EMPTY_DICT: lambda: self._push({}),
-            Op.EMPTY_LIST: lambda: self._push([]),
-            Op.EMPTY_TUPLE: lambda: self._push(()),
-            Op.TUPLE1: lambda: self._push(tuple(self._pop(1))),
-            Op.TUPLE2: lambda: self._push(tuple(self._pop(2))),
-            Op.TUPLE3: lambda: self._push(tuple(self._pop(3))),
-            Op.TUPLE: lambda: self._push(tuple(self._pop_to_mark())),
+            Op.NONE: lambda: push(None),
+            Op.NEWTRUE: lambda: push(True),
+            Op.NEWFALSE: lambda: push(False),
+            Op.MARK: lambda: push(_MARK),
+            Op.EMPTY_DICT: lambda: push({}),
+            Op.EMPTY_LIST: lambda: push([]),
+            Op.EMPTY_TUPLE: lambda: push(()),
+            Op.TUPLE1: lambda: push(tuple(self._pop(1))),
+            Op.TUPLE2: lambda: push(tuple(self._pop(2))),
+            Op.TUPLE3: lambda: push(tuple(self._pop(3))),
+            Op.TUPLE: lambda: push(tuple(self._pop_to_mark())),
             Op.APPEND: lambda: self._extend(self._pop(1)),
             Op.APPENDS: lambda: self._extend(self._pop_to_mark()),
             Op.SETITEM: lambda: self._set_items(self._pop(2)),
@@ -154,15 +157,18 @@ class _Machine:
             Op.REDUCE: lambda: self._reduce(*self._pop(2)),
             Op.BUILD: lambda: self._build(self._pop(1)[0]),
         }
+        stop = int(Op.STOP)
         for _ in range(MAX_OPERATIONS):
-            code = self._byte()
-            if code == Op.STOP:
+            place = self._position
+            if place == self._end:
+                raise ArtifactRejected(Rejection.TRUNCATED, f"it ends after {place} bytes")
+            code = self._stream[place]
+            self._position = place + 1
+            if code == stop:
                 return self._finished()
             step = steps.get(code)
             if step is None:
-                raise ArtifactRejected(
-                    Rejection.FORBIDDEN_OPERATION, f"operation 0x{code:02x} at byte {self._position - 1}"
-                )
+                raise ArtifactRejected(Rejection.FORBIDDEN_OPERATION, f"operation 0x{code:02x} at byte {place}")
             step()
         raise ArtifactRejected(Rejection.TOO_MANY_OPERATIONS, f"more than {MAX_OPERATIONS} operations")
 
@@ -238,9 +244,9 @@ class _Machine:
         if place >= len(self._memo):
             self._malformed(f"item {place} of {len(self._memo)} remembered ones")
         item = self._memo[place]
-        if not isinstance(item, str | _Type | Token):
+        if type(item) not in _REPEATABLE:
             self._malformed(f"a {type(item).__name__} used twice")  # else a few bytes could stand for gigabytes
-        self._push(item)
+        self._stack.append(item)
 
     def _extend(self, items: list[Any]) -> None:
         target = self._top()

@@ -43,7 +43,7 @@ class HubSimulator:
 
     def _received(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
         if message.topic.rsplit("/", 1)[-1] not in messages.PRIORITIES:
-            self.heard(message.topic.rsplit("/", 1)[-1], message.payload)
+            self.heard(message.topic.rsplit("/", 1)[-1], bytes(message.payload))
             return
         self.largest = max(self.largest, len(message.payload))
         delivery = messages.from_bytes(Delivery, bytes(message.payload))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import msgspec
@@ -25,6 +26,10 @@ def row(profile: str, device: str, open_alert: Alert | None) -> AlertStateRow:
 
 def learnt(folder: Path, *, max_devices: int = 10) -> Learnt:
     return Learnt(folder, {"pump": ProfileWatch(PUMP, "gateway-1", "epoch", max_devices)})
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    return list(folder.rglob("*.npz"))
 
 
 def test_an_open_alert_goes_on(tmp_path: Path) -> None:
@@ -62,3 +67,54 @@ def test_a_channel_that_no_device_has_reported_is_said(tmp_path: Path) -> None:
         watch.process(ReadingBatch.of(rows, 1.7e9 + 60.0 * np.arange(25), values), 60.0 * np.arange(25))
     (said,) = known.never_reported()
     assert said.startswith("profile pump: pressure was never reported: 2 devices never report it, a for one; ")
+
+
+async def test_a_commit_under_way_is_waited_for_so_that_a_checkpoint_may_follow(tmp_path: Path) -> None:
+    known = learnt(tmp_path)
+    committed, told = asyncio.Event(), asyncio.Event()
+
+    async def commit() -> None:
+        async with known.changing():
+            told.set()
+            await committed.wait()
+
+    task = asyncio.create_task(commit())
+    await told.wait()
+    asyncio.get_running_loop().call_later(0.05, committed.set)
+    async with known.still(10.0):
+        assert committed.is_set()
+        assert task.done() or not known._ahead
+    await task
+    await known.save()
+    assert checkpoints(tmp_path)
+
+
+async def test_a_commit_that_never_ends_holds_up_no_stop_and_takes_no_checkpoint(tmp_path: Path) -> None:
+    known = learnt(tmp_path)
+    told = asyncio.Event()
+
+    async def commit() -> None:
+        async with known.changing():
+            told.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(commit())
+    await told.wait()
+    async with known.still(0.01):
+        task.cancel()
+        await asyncio.wait((task,))
+    await known.save()
+    assert not checkpoints(tmp_path), "a checkpoint that knows more than was committed would lose an alert"
+
+
+async def test_a_new_database_is_told_of_every_alert_that_is_open(tmp_path: Path) -> None:
+    known = learnt(tmp_path)
+    opened = alert(device="pump-1", profile="pump", state="active")
+    states = [row("pump", "pump-1", opened), row("pump", "pump-2", None)]
+    known.resume(states, now=0.0)
+    everything = known.everything()
+    assert list(everything.alerts) == [opened]
+    again = learnt(tmp_path)
+    again.resume(everything.states, now=0.0)
+    assert again.open_alerts() == [opened]
+    assert {state.device for state in everything.states} == {"pump-1", "pump-2"}

@@ -176,6 +176,10 @@ def test_a_foreign_client_id_takes_neither_connection_nor_queue(
     assert (agent.session, agent.messages.get(timeout=SECONDS)) == (True, (topic, b"waits"))
 
 
+@pytest.mark.fault(
+    fault="shipped access lists: a user whose name is a topic filter",
+    expected="gets nothing by its name",
+)
 @pytest.mark.parametrize("user", ["gateway-1/up/alerts", "+/up", "gateway-1#", "$SYS"])
 def test_a_user_called_like_a_filter_gets_nothing_by_its_name(start: Start, connect: Connect, user: str) -> None:
     broker = start("hub", user)
@@ -186,6 +190,10 @@ def test_a_user_called_like_a_filter_gets_nothing_by_its_name(start: Start, conn
     assert heard_by_everybody(observer) == set()
 
 
+@pytest.mark.fault(
+    fault="shipped configuration: no user, no password, another network, plain text to TLS",
+    expected="not let in; the broker goes on",
+)
 @pytest.mark.parametrize("name", ["devices", "hub"])
 def test_an_open_door_is_found_nowhere(start: Start, connect: Connect, name: str, tmp_path: Path) -> None:
     tls_port = free_port()

@@ -15,6 +15,7 @@ from vedette_hub.fleet import orders
 from vedette_hub.fleet.arrivals import parse
 from vedette_hub.fleet.commit import Outcome, commit
 from vedette_hub.fleet.orders import Targets
+from vedette_hub.fleet.rollout import Desired, IssuedManifest, Version, progress
 from vedette_hub.store import fleet
 from vedette_hub.store import rollout as store
 from vedette_hub.store.database import reading, writing
@@ -98,7 +99,7 @@ def test_a_newer_agents_new_fields_are_ignored_and_kept(engine: Engine) -> None:
     ("subject", "body"),
     [
         ("alerts", newer(OLD_ALERT, severity="catastrophic")),
-        ("reports", newer(OLD_REPORT, activations=[{"profile": "p", "sha256": "", "version": 1, "outcome": "melted"}])),
+        ("reports", newer(OLD_REPORT, activations=[{"profile": "p", "sha256": "", "version": "one", "outcome": "x"}])),
     ],
 )
 def test_a_row_that_a_newer_agent_means_otherwise_is_kept_raw_and_receipted(
@@ -108,6 +109,22 @@ def test_a_row_that_a_newer_agent_means_otherwise_is_kept_raw_and_receipted(
     assert outcome.receipts["gw-1"][0].committed[0].through == 1
     with reading(engine) as connection:
         assert connection.execute(select(unparsed.c.payload)).scalar_one() == body
+
+
+def test_an_outcome_that_only_a_newer_agent_has_costs_nothing_of_its_report(engine: Engine) -> None:
+    add_model(engine)
+    take(engine, "status", OLD_STATUS)
+    orders.push(engine, KEY, "pump", 1, Targets(), "ann", NOW)
+    melted = {"profile": "pump", "sha256": "ab" * 32, "version": 1, "outcome": "melted down altogether", "counter": 1}
+    outcome = take(engine, "reports", deliver(newer(OLD_REPORT, activations=[melted])))
+    assert outcome.rows == 1
+    assert (stored(engine).unparsed, stored(engine).lost_rows) == (0, 2), "its losses count"
+    with reading(engine) as connection:
+        last = store.last_activations(connection, ["gw-1"])["gw-1"]["pump"]
+    assert last.activation.outcome == "melted down alto"
+    manifest = IssuedManifest("gw-1", 1, "", "", NOW, NOW, "", NOW, 1)
+    desired = Desired(Version(1, "ab" * 32))
+    assert progress(desired, manifest, stored(engine).status, "pump", last.activation, online=True) == "sent"
 
 
 @pytest.mark.parametrize(

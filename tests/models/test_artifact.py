@@ -120,7 +120,7 @@ BROKEN: dict[str, tuple[Any, Rejection]] = {
         within("arrays", features=content()["arrays"]["features"] + np.uint8(200)),
         Rejection.BROKEN_STRUCTURE,
     ),
-    "more trees than nodes": (within("parameters", trees=100_000), Rejection.BROKEN_STRUCTURE),
+    "more trees than nodes": (within("parameters", trees=4_000), Rejection.BROKEN_STRUCTURE),
     "no golden readings": (content(golden=...), Rejection.NO_GOLDEN_INPUTS),
     "golden scores missing": (golden(scores=...), Rejection.NO_GOLDEN_INPUTS),
     "golden scores that prove nothing": (golden(scores=SCORES * 0.0), Rejection.NO_GOLDEN_INPUTS),

@@ -11,6 +11,7 @@ from tests.brokers import MOSQUITTO
 from tests.conftest import NO_MOSQUITTO
 from tests.system.devices import Devices
 from tests.system.gateway import Gateway
+from tests.system.moments import Moments
 
 DEVICES = [f"pump-{number}" for number in range(24)]
 
@@ -53,3 +54,9 @@ def new_devices() -> Iterator[Callable[..., Devices]]:
     yield build
     for devices in built:
         devices.close()
+
+
+@pytest.fixture
+def moments() -> Moments:
+    """When something happens to it all."""
+    return Moments()

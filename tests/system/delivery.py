@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from tests.processes import eventually
-from tests.system.accounts import Accounts
+from tests.system.accounts import Accounts, Key
 from tests.system.devices import Devices
 from tests.system.gateway import Gateway
 
@@ -15,8 +16,8 @@ PATIENCE = 180.0
 """Seconds: the agent sends again after 15, then 30 s what has no receipt."""
 
 
-def check_that_nothing_is_lost(gateway: Gateway, devices: Devices, *, interruptions: int) -> None:
-    """Every reading is accounted for, and every alert is at the hub exactly once.
+def check_that_nothing_is_lost(gateway: Gateway, devices: Devices, *, interruptions: int) -> str:
+    """Every reading is accounted for, and every alert is at the hub exactly once; says how many.
 
     Compared are sets, by sequence and by (alert, revision):
 
@@ -32,21 +33,40 @@ def check_that_nothing_is_lost(gateway: Gateway, devices: Devices, *, interrupti
     """
     devices.stop()
     accounts = Accounts(gateway.trace)
-    acknowledged = devices.acknowledged
+    readings = check_readings(accounts, devices.acknowledged, interruptions)
     assert not [device.refused for device in devices.each if device.refused]
+    assert not accounts.dead_letters
+    history = delivered(gateway)
+    check_that_each_fault_is_one_alert(devices, history, accounts.disordered)
+    alerts = check_alerts(gateway, history)
+    told = f"{readings}; {alerts}"
+    print(f"{told}, {len(accounts.disordered)} devices out of order")
+    return told
+
+
+def check_readings(accounts: Accounts, acknowledged: set[Key], interruptions: int) -> str:
+    """The first and the second of the above."""
     eventually(lambda: not accounts.missing(acknowledged), "every reading is accounted for", PATIENCE)
     scored = accounts.scored
     again = {key for key, times in scored.items() if times > 1}
+    recognised = len(acknowledged - scored.keys())
     assert len(again) <= interruptions * RECEIVE_MAXIMUM
-    assert len(acknowledged - scored.keys()) <= interruptions * RECEIVE_MAXIMUM
+    assert recognised <= interruptions * RECEIVE_MAXIMUM
     assert scored.keys() <= acknowledged
-    assert not accounts.dead_letters
+    return f"0 of {len(acknowledged):,} readings lost, {len(again)} scored again, {recognised} recognised only"
 
+
+def delivered(gateway: Gateway) -> list[dict[str, Any]]:
+    """Every event of an alert that the agent has committed, once it says that the hub has them all."""
     outbox = eventually(lambda: (box := gateway.outbox())["rows"] == 0 and box, "the outbox is empty", PATIENCE)
     assert outbox["lost"] == 0
-    history = outbox["history"]
+    history: list[dict[str, Any]] = outbox["history"]
     assert len(history) < 100_000
-    check_that_each_fault_is_one_alert(devices, history, accounts.disordered)
+    return history
+
+
+def check_alerts(gateway: Gateway, history: list[dict[str, Any]]) -> str:
+    """The fourth of the above."""
     stored = gateway.api.alerts()
     committed = Counter((event["id"], event["revision"]) for event in history)
     assert committed == Counter(event for alert in stored for event in gateway.api.events(alert))
@@ -55,15 +75,10 @@ def check_that_nothing_is_lost(gateway: Gateway, devices: Devices, *, interrupti
     assert {a["id"]: (a["revision"], a["state"]) for a in stored} == {
         a["id"]: (a["revision"], a["state"]) for a in newest.values()
     }
-    print(
-        f"{len(acknowledged)} readings, {len(again)} scored again, {len(acknowledged - scored.keys())} "
-        f"recognised only, {len(newest)} alerts, {len(history)} events, {len(accounts.disordered)} devices out of order"
-    )
+    return f"{len(newest)} alerts with {len(history)} events at the hub, each once"
 
 
-def check_that_each_fault_is_one_alert(
-    devices: Devices, history: list[dict[str, object]], disordered: set[str]
-) -> None:
+def check_that_each_fault_is_one_alert(devices: Devices, history: list[dict[str, Any]], disordered: set[str]) -> None:
     """By the time of the readings that opened them."""
     opened = Counter((e["device"], e["kind"], e["opened"]) for e in history if e["revision"] == 1)
     assert set(opened.values()) == {1}

@@ -21,7 +21,8 @@ class Program:
         self, program: str, *arguments: object, log: Path, environment: Mapping[str, str] | None = None
     ) -> None:
         self._command = command(program, *arguments)
-        self._environment = {**os.environ, **(environment or {})}
+        self.environment = dict(environment or {})
+        """Beside our own; counts from the next start."""
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
         self.started = 0.0
@@ -44,7 +45,7 @@ class Program:
         self.started = time.time()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, env=self._environment, stdout=log, stderr=log, process_group=0
+                self._command, env={**os.environ, **self.environment}, stdout=log, stderr=log, process_group=0
             )
 
     def kill(self) -> None:

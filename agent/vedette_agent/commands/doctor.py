@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 
 import click
 
+from vedette_agent.clock import SYSTEM
 from vedette_agent.commands.options import BAD_CONFIGURATION, config_option, json_option
 
 FAILED = 1
@@ -32,7 +32,7 @@ def doctor(config_path: Path, as_json: bool, listen: float, log_in: bool, unit: 
     from vedette_agent.doctor.report import as_json as to_json
     from vedette_agent.doctor.report import as_text
 
-    started = time.monotonic()
+    started = SYSTEM.uptime()
     gateway, code = "", 0
     try:
         config = load(config_path, os.environ, outside_service=True)
@@ -46,7 +46,7 @@ def doctor(config_path: Path, as_json: bool, listen: float, log_in: bool, unit: 
         gateway = config.gateway.id
         findings = examine(config, Wishes(listen, log_in, unit))
         code = 0 if is_well(findings) else FAILED
-    seconds = time.monotonic() - started
+    seconds = SYSTEM.uptime() - started
     if as_json:
         click.echo(to_json(findings, seconds, gateway, str(config_path)))
     else:

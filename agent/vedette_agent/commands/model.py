@@ -72,7 +72,8 @@ def _print(journal: Journal) -> None:
 def _describe(running: Running) -> str:
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(running.since))
     release = running.release
-    return f"version {release.version} of {release.detector}, since {since} UTC, {release.sha256[:12]}"
+    trial = ", on probation" if running.on_probation else ""
+    return f"version {release.version} of {release.detector}, since {since} UTC, {release.sha256[:12]}{trial}"
 
 
 @model.command()

@@ -23,6 +23,7 @@ def run(config_path: Path, trace: Path | None) -> None:
 
     from vedette_agent.agent import Agent
     from vedette_agent.delivery.database import OutboxError
+    from vedette_agent.event_loop import EventLoop
     from vedette_agent.logs import configure
     from vedette_agent.memory import return_freed
 
@@ -34,7 +35,8 @@ def run(config_path: Path, trace: Path | None) -> None:
         await Agent(config, trace).run()
 
     try:
-        asyncio.run(watch())
+        with asyncio.Runner(loop_factory=EventLoop) as runner:
+            runner.run(watch())
     except (OutboxError, OSError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vedette_agent.clock import SYSTEM
 from vedette_agent.commands.alert_rate import in_words
 from vedette_agent.commands.options import config_option, json_option, load_or_exit
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from vedette_agent.config import Config
     from vedette_agent.delivery.outbox import Outbox
-    from vedette_models.messages import Alert, Status
+    from vedette_models.messages import Alert, Restricted, Status
 
 NOT_RUNNING = 3
 """Exit code: no agent runs on this state folder."""
@@ -59,6 +60,7 @@ def _complete(found: Status) -> dict[str, object]:
         **msgspec.structs.asdict(found),
         "counters": msgspec.structs.asdict(found.counters),
         "alert_rates": rates,
+        "restricted": [msgspec.structs.asdict(one) for one in found.restricted],
     }
 
 
@@ -77,14 +79,38 @@ def _describe(found: Status, running: bool) -> Iterator[str]:
         f"readings {counters.scored} scored, {counters.dead_letters} dead letters, {counters.duplicates} duplicates, "
         f"{counters.retained} retained"
     )
+    if counters.dead_by_reason:
+        reasons = sorted(counters.dead_by_reason.items(), key=lambda item: -item[1])
+        yield f"dead     {', '.join(f'{count} {reason}' for reason, count in reasons)}"
+    for one in found.restricted:
+        yield f"device   {describe_restricted(one)}"
     yield f"alerts   {found.open_alerts} open, {counters.alerts} raised, {counters.suppressed} held back"
     for profile, rate in found.alert_rates.items():
         yield f"budget   {profile}: {in_words(rate)}"
     waiting = "empty" if found.outbox_rows == 0 else f"{found.outbox_rows} rows, {found.outbox_bytes} bytes"
     oldest = "" if found.outbox_oldest is None else f", the oldest {_ago(found.outbox_oldest, now)} old"
     yield f"outbox   {waiting}{oldest}; hub {found.hub}; {found.lost_rows} rows lost"
+    if found.outbox_hours is not None:
+        yield f"offline  the outbox lasts for {_hours(found.outbox_hours)} without the hub, as it is being filled now"
+    if found.coalesced_rows:
+        yield f"storms   {found.coalesced_rows} rows put together with others before they were sent"
     for problem in found.problems:
         yield f"problem  {problem}"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours / 24:.0f} d" if hours >= 48 else f"{hours:.1f} h"
+
+
+def describe_restricted(one: Restricted) -> str:
+    """What is held against a device, in a line."""
+    since = f"since {_when(one.since)} UTC"
+    if one.state == "rate_limited":
+        return f"{one.device}: sends more than limits.device_rate, {one.dead_letters} readings not taken {since}"
+    if one.state == "probation":
+        return f"{one.device}: on probation after {one.reason} {since}"
+    until = "" if one.until is None else f", until {_when(one.until)} UTC"
+    return f"{one.device}: in quarantine for {one.reason} {since}{until}, {one.dead_letters} messages not looked at"
 
 
 def _ago(then: float, now: float) -> str:
@@ -130,9 +156,15 @@ def outbox(config_path: Path, as_json: bool, limit: int) -> None:
     """Show what waits, what was alerted, and what could not be read."""
     import msgspec
 
-    with _outbox(load_or_exit(config_path, outside_service=True)) as box:
+    from vedette_agent import status as states
+
+    config = load_or_exit(config_path, outside_service=True)
+    with _outbox(config) as box:
         stats, pending = box.stats(), box.pending_hub(limit)
         history, dead = box.history(limit), box.dead_letters(limit)
+    said = states.last(config.gateway.state_dir)
+    # how fast it is being filled is known to the agent that fills it
+    hours = said.outbox_hours if said is not None and said.online else None
     if as_json:
         answer = {
             "rows": stats.rows,
@@ -140,6 +172,8 @@ def outbox(config_path: Path, as_json: bool, limit: int) -> None:
             "oldest": stats.oldest,
             "lost": stats.lost,
             "dead_letters": stats.dead_letters,
+            "hours_left": hours,
+            "set_aside": stats.set_aside,
             "waiting": [{"class": p.priority, "epoch": p.epoch, "sequence": p.sequence} for p in pending],
             "history": [msgspec.to_builtins(alert) for alert in history],
             "dead": [{**d._asdict(), "sample": d.sample.decode(errors="replace")} for d in dead],
@@ -149,6 +183,10 @@ def outbox(config_path: Path, as_json: bool, limit: int) -> None:
     click.echo(
         f"{stats.rows} rows wait ({stats.bytes} bytes), {stats.lost} were lost, {stats.dead_letters} dead letters"
     )
+    if hours is not None:
+        click.echo(f"the outbox lasts for {_hours(hours)} without the hub, as it is being filled now")
+    for name in stats.set_aside:
+        click.echo(f"{name}: a damaged database, set aside; what had not reached the hub was lost with it")
     for alert in history:
         click.echo(f"{_when(alert.time)}  {alert.state:8}  {alert.severity:8}  {alert.device}: {alert.reason}")
     for letter in dead:
@@ -234,8 +272,8 @@ def _test_alerts(config: Config, epoch: str, now: float) -> list[Alert]:
 
 def _wait(look: Callable[[], object], timeout: float) -> object:
     """What `look` finds, or None when it has found nothing in time."""
-    deadline = time.monotonic() + timeout
-    while (found := look()) is None and time.monotonic() < deadline:
+    deadline = SYSTEM.uptime() + timeout
+    while (found := look()) is None and SYSTEM.uptime() < deadline:
         time.sleep(POLL)
     return found
 

@@ -13,6 +13,7 @@ from vedette_agent.config.problems import Problem, choices, did_you_mean
 from vedette_agent.config.units import (
     Bytes,
     FilePath,
+    Number,
     PayloadPath,
     Seconds,
     SecondsOrNone,
@@ -139,6 +140,8 @@ class TimePolicy(_Table):
     """Readings older than so many seconds are dead letters; None: any age, for history."""
     max_ahead: Seconds = 300.0
     """A device's clock may run ahead by so many seconds; beyond, the time of arrival stands in."""
+    max_late: SecondsOrNone = 3_600.0
+    """A reading may be so many seconds older than the newest of its device; beyond, it is a dead letter. None: any."""
 
 
 class Limits(_Table):
@@ -152,8 +155,19 @@ class Limits(_Table):
     readings_per_message: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1_000
     batch: Annotated[Whole, Field(ge=1, le=65_535)] = 512
     """Messages scored together at most."""
+    topic_length: Annotated[Whole, Field(ge=16, le=65_535)] = 1_024
+    """Characters of a topic, at most."""
     dead_letters: Annotated[Whole, Field(ge=0, le=1_000_000)] = 1_000
     """Samples of unusable messages that are kept."""
+    device_rate: Annotated[Number, Field(ge=0, le=1_000_000)] = 20.0
+    """Readings per second that a device may send for long; 0: as many as it likes."""
+    device_burst: Annotated[Whole, Field(ge=1, le=100_000_000)] = 1_000
+    """Readings that it may send at once."""
+    quarantine_after: Annotated[Whole, Field(ge=0, le=1_000_000)] = 100
+    """More unusable messages than usable ones by which a device ends in quarantine; 0: never."""
+    quarantine_first: Annotated[Seconds, Field(ge=1, le=DAY)] = 60.0
+    """Seconds of a first quarantine; each further one lasts twice as long."""
+    quarantine_longest: Annotated[Seconds, Field(ge=1, le=30 * DAY)] = 6 * 3_600.0
 
 
 class OutboxLimits(_Table):
@@ -163,6 +177,8 @@ class OutboxLimits(_Table):
     max_bytes: Annotated[Bytes, Field(ge=64 * 2**10, le=2**40)] = 64 * 2**20
     history_rows: Annotated[Whole, Field(ge=0, le=10_000_000)] = 1_000
     """Delivered alerts that are kept for people to look at."""
+    preallocate: bool = True
+    """Take the room for all of this on the disk beforehand, so that a disk that others fill stops no alert."""
 
 
 class Models(_Table):
@@ -172,6 +188,12 @@ class Models(_Table):
     """Public keys of the hub, one a line; without it no model from the hub is run."""
     fetch_timeout: Annotated[Seconds, Field(gt=0, le=DAY)] = 30.0
     """Seconds to wait for a model's artefact until the hub is told that it is missing."""
+    probation: SecondsOrNone = 3_600.0
+    """Seconds for which a new model has to prove itself beside the one before it; None: it is believed at once."""
+    probation_readings: Annotated[Whole, Field(ge=0, le=100_000)] = 2_000
+    """The newest readings kept per profile, which a new model scores before it runs."""
+    probation_cost: Annotated[Seconds, Field(ge=1e-6, le=60)] = 0.005
+    """Seconds of processor time that a model on probation may take to score a reading, on average."""
 
 
 class Samples(_Table):

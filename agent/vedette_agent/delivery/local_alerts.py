@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vedette_agent.delivery.database_thread import DatabaseThread
-    from vedette_agent.delivery.outbox import Outbox, PendingRow
+    from vedette_agent.delivery.outbox import Outbox
+    from vedette_agent.delivery.rows import PendingRow
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ class LocalAlerts:
         self._reconcile = False
         self._foreign: set[str] = set()
         """Retained alert topics the broker has shown us since it was connected."""
+        self._missed: set[str] = set()
+        """Alert topics on which it has missed an event, because that was given up."""
 
     def wake(self) -> None:
         """There may be something to publish."""
@@ -93,15 +96,17 @@ class LocalAlerts:
         await self._database(self._outbox.local_done, [row.id for row in rows])
 
     async def _settle(self) -> None:
+        self._missed |= await self._database(self._outbox.take_unpublished)
         open_alerts = {topics.device_alert(self.gateway, a.device, a.kind): a for a in self._open_alerts()}
         foreign, self._foreign = self._foreign, set()
-        for topic in foreign - open_alerts.keys():
+        for topic in sorted((foreign | self._missed) - open_alerts.keys()):
             logger.info("clearing %s: no such alert is open", topic)
             await self._connection.publish(topic, b"", retain=True)
-        if self._reconcile:
-            self._reconcile = False
-            for topic, alert in open_alerts.items():
+        everything, self._reconcile = self._reconcile, False
+        for topic, alert in open_alerts.items():
+            if everything or topic in self._missed:
                 await self._connection.publish(topic, messages.to_bytes(alert), retain=True)
+        self._missed = set()
 
 
 def _is_active(row: PendingRow) -> bool:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from vedette_agent.clock import SYSTEM, Clock
 from vedette_agent.delivery.database import OutboxError
 from vedette_agent.mqtt.connection import Connection
 from vedette_agent.mqtt.transport import NotConnected, Will
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from vedette_agent.config import Broker
     from vedette_agent.delivery.database_thread import DatabaseThread
-    from vedette_agent.delivery.outbox import Outbox, PendingRow
+    from vedette_agent.delivery.outbox import Outbox
+    from vedette_agent.delivery.rows import PendingRow
     from vedette_agent.mqtt.message import Message
 
 logger = logging.getLogger(__name__)
@@ -81,9 +82,10 @@ class Uplink:
         will: Will,
         on_connected: Callable[[], None],
         updates: Updates | None = None,
+        clock: Clock = SYSTEM,
     ) -> None:
-        self.gateway = gateway
-        self.connection = Connection("hub", broker, self, will)
+        self.gateway, self._clock = gateway, clock
+        self.connection = Connection("hub", broker, self, will, clock=clock)
         self._outbox, self._database = outbox, database
         self._on_connected, self._updates = on_connected, updates
         self._wake = asyncio.Event()
@@ -131,13 +133,13 @@ class Uplink:
         newly = await self._database(self._outbox.apply, merged)
         del self._receipts[: len(taken)]
         if newly:
-            self.last_receipt = time.time()
+            self.last_receipt = self._clock.now()
             self._resend = RESEND_FIRST
             self._wake.set()
 
     async def _send_due(self) -> None:
-        now = time.monotonic()
-        await self._database(self._outbox.declare_losses, time.time())
+        now = self._clock.uptime()
+        await self._database(self._outbox.declare_losses, self._clock.now())
         rows = await self._database(self._outbox.pending_hub, WINDOW)
         self._sent = {row.id: self._sent[row.id] for row in rows if row.id in self._sent}
         due = [row for row in rows if now - self._sent.get(row.id, float("-inf")) > self._resend]
@@ -151,7 +153,7 @@ class Uplink:
         for priority, delivery in deliveries(due):
             topic = topics.gateway_up(self.gateway, priority)
             await self.connection.publish(topic, messages.to_bytes(delivery))
-        sent = time.monotonic()
+        sent = self._clock.uptime()
         self._sent.update((row.id, sent) for row in due)
 
     # ---------------------------------------------------------- connection's listener

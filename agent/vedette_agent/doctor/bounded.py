@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from vedette_agent.clock import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,22 +15,22 @@ _T = TypeVar("_T")
 
 
 class Until(NamedTuple):
-    """A moment by which everything must have ended, on the monotonic clock."""
+    """A moment by which everything must have ended, on the clock that nobody sets."""
 
     moment: float
 
     @classmethod
     def after(cls, seconds: float) -> Until:
         """So many seconds from now."""
-        return cls(time.monotonic() + seconds)
+        return cls(SYSTEM.uptime() + seconds)
 
     def left(self, at_most: float = float("inf")) -> float:
         """Seconds that are left, never less than 0."""
-        return max(0.0, min(at_most, self.moment - time.monotonic()))
+        return max(0.0, min(at_most, self.moment - SYSTEM.uptime()))
 
     def sooner(self, seconds: float) -> Until:
         """In so many seconds, but not later than this."""
-        return Until(time.monotonic() + self.left(seconds))
+        return Until(SYSTEM.uptime() + self.left(seconds))
 
 
 def bounded(call: Callable[[], _T], seconds: float) -> _T:

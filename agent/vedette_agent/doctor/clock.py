@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from vedette_agent.clock import EARLIEST, LATEST
 from vedette_agent.doctor.finding import Finding
+from vedette_agent.gateway_clock import TOLERANCE
+from vedette_agent.kernel_clock import steering
 
 if TYPE_CHECKING:
     from vedette_agent.doctor.finding import Outcome
 
-EARLIEST, LATEST = 1_767_225_600.0, 4_102_444_800.0
-"""2026, when this program was written, and 2100."""
-TOLERANCE = 86_400.0
-"""Seconds by which what was written by a right clock may seem to be ahead: a day, as for manifests."""
 ERROR_SECONDS = 1.0
-TIMESYNCD = Path("/run/systemd/timesync/synchronized")
-_TIME_ERROR, _UNSYNCHRONISED = 5, 0x40  # of adjtimex(2)
-
-
-class _Timex(ctypes.Structure):
-    """The beginning of `struct timex`, and room for the rest."""
-
-    _fields_ = (
-        ("modes", ctypes.c_uint),
-        ("offset", ctypes.c_long),
-        ("frequency", ctypes.c_long),
-        ("largest_error", ctypes.c_long),
-        ("estimated_error", ctypes.c_long),
-        ("status", ctypes.c_int),
-        ("rest", ctypes.c_byte * 512),
-    )
 
 
 class Clock(NamedTuple):
@@ -50,16 +31,8 @@ class Clock(NamedTuple):
 
 
 def look() -> Clock:
-    """Ask the kernel (adjtimex(2), which changes nothing); where that is forbidden, systemd-timesyncd's mark."""
-    try:
-        answer = _Timex()
-        state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(answer))
-    except (OSError, AttributeError):
-        state = -1
-    if state < 0:
-        return Clock(time.time(), True if TIMESYNCD.exists() else None)
-    steered = state != _TIME_ERROR and not answer.status & _UNSYNCHRONISED
-    return Clock(time.time(), steered, answer.largest_error / 1e6)
+    """Ask the kernel."""
+    return Clock(time.time(), *steering())
 
 
 def judge(seen: Clock) -> list[Finding]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
-from vedette_agent.delivery.schema import MIGRATIONS
+from vedette_agent.clock import SYSTEM
+from vedette_agent.delivery import quarantine, schema
 from vedette_agent.doctor.finding import Finding
 
 if TYPE_CHECKING:
@@ -32,11 +32,13 @@ class Checked(NamedTuple):
     """When the newest row was written, seconds since 1970: no clock that is right is behind it."""
     subscribed: bool = False
     """The agent has been subscribed, so that brokers may keep a session for it."""
+    set_aside: tuple[str, ...] = ()
+    """Damaged databases beside it."""
 
 
 def look(path: Path, seconds: float) -> Checked:
     """Check the file for so many seconds at most."""
-    deadline = time.monotonic() + seconds
+    deadline = SYSTEM.uptime() + seconds
     try:
         size = path.stat().st_size
     except FileNotFoundError:
@@ -46,7 +48,7 @@ def look(path: Path, seconds: float) -> Checked:
     version, newest = 0, 0.0
     subscribed = False
     try:
-        connection = _open(path, lambda: time.monotonic() > deadline)
+        connection = _open(path, lambda: SYSTEM.uptime() > deadline)
         try:
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
             problems = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
@@ -62,19 +64,20 @@ def look(path: Path, seconds: float) -> Checked:
     except sqlite3.DatabaseError as error:
         return Checked(True, version, size, problem=str(error))
     problem = "" if problems == ["ok"] else "; ".join(problems)
-    return Checked(True, version, size, problem, newest=newest, subscribed=subscribed)
+    aside = tuple(file.name for file in quarantine.found(path))
+    return Checked(True, version, size, problem, newest=newest, subscribed=subscribed, set_aside=aside)
 
 
-def version(path: Path) -> int | None:
-    """The version of its tables; None where it cannot be read."""
+def is_ours(path: Path) -> bool:
+    """Whether this program would leave its tables as they are, since it is of the version that made them."""
     try:
         connection = _open(path, lambda: False)
         try:
-            return int(connection.execute("PRAGMA user_version").fetchone()[0])
+            return not schema.missing(connection)
         finally:
             connection.close()
     except sqlite3.Error:
-        return None
+        return False
 
 
 def _open(path: Path, late: Callable[[], bool]) -> sqlite3.Connection:
@@ -115,16 +118,16 @@ def judge(path: Path, seen: Checked) -> Finding:
             "",
             "failed",
             f"{path} is damaged: {seen.problem}.",
-            f"Stop the agent, keep the file for support and start anew: systemctl stop vedette-agent; mv {path} "
-            f"{path}.damaged; systemctl start vedette-agent",
+            "The agent moves it aside and starts anew when it meets the damage, at the latest when it starts: "
+            "systemctl restart vedette-agent",
         )
-    if seen.version > len(MIGRATIONS):
+    if seen.version > schema.level():
         return Finding(
             "database",
             "",
             "failed",
-            f"{path} is of version {seen.version}, this program knows versions up to {len(MIGRATIONS)}.",
-            "Install the newer release again, or move the file away.",
+            f"{path} needs a program of level {seen.version}, this one has level {schema.level()}.",
+            "Install the newer release again; or let it run until its outbox is empty, then move the file away.",
         )
     if seen.unread:
         return Finding(
@@ -133,5 +136,13 @@ def judge(path: Path, seen: Checked) -> Finding:
             "not tested",
             f"{path} could not be checked: {seen.unread}.",
             "Run this as root: sudo vedette-agent doctor",
+        )
+    if seen.set_aside:
+        return Finding(
+            "database",
+            "",
+            "warning",
+            f"{path} is whole; one before it was damaged and is set aside: {', '.join(seen.set_aside)}.",
+            "See dmesg for errors of the disk, keep the file for support, then delete it.",
         )
     return Finding("database", "", "ok", f"{path} is whole, {seen.bytes / 2**20:.1f} MiB.")

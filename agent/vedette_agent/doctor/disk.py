@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from vedette_agent.delivery import database
+from vedette_agent.clock import SYSTEM
+from vedette_agent.delivery import database, disk_room
 from vedette_agent.doctor.bounded import bounded
 from vedette_agent.doctor.finding import Finding
 
@@ -75,7 +75,7 @@ def _look(folder: Path) -> Disk:
         return Disk(is_folder=False)
     system = os.statvfs(folder)
     files = [entry for entry in folder.iterdir() if not entry.is_symlink()]
-    names = (database.FILE, f"{database.FILE}-wal")
+    names = (database.FILE, f"{database.FILE}-wal", f"{database.FILE}{disk_room.RESERVE}")
     seen = Disk(
         owner=found.st_uid,
         mode=stat.S_IMODE(found.st_mode),
@@ -88,7 +88,7 @@ def _look(folder: Path) -> Disk:
     )
     if seen.read_only:
         return seen
-    started = time.monotonic()
+    started = SYSTEM.uptime()
     probe = folder / f".doctor.{os.getpid()}"
     try:
         _write(probe)
@@ -98,7 +98,7 @@ def _look(folder: Path) -> Disk:
         return seen._replace(write_error=error.strerror or str(error))
     finally:
         probe.unlink(missing_ok=True)
-    return seen._replace(write_seconds=time.monotonic() - started)
+    return seen._replace(write_seconds=SYSTEM.uptime() - started)
 
 
 def _write(path: Path) -> None:
@@ -197,7 +197,8 @@ def _rights(folder: Path, seen: Disk) -> list[Finding]:
 
 def _needed(limits: OutboxLimits, seen: Disk) -> int:
     """Bytes by which the database and its log may still grow."""
-    return max(0, 2 * limits.max_bytes + database.SPARE_BYTES + database.LOG_BYTES - seen.used)
+    file = database.room(limits.max_rows, limits.max_bytes)
+    return max(0, file + database.LOG_BYTES + disk_room.RESERVE_BYTES - seen.used)
 
 
 def _size(count: int) -> str:

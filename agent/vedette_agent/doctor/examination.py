@@ -7,6 +7,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from vedette_agent.clock import SYSTEM
 from vedette_agent.delivery.database import FILE
 from vedette_agent.doctor import (
     access,
@@ -207,7 +208,7 @@ class _Examination:
         if answered.code != 0:
             yield from self._not_reached(subject, "acl")
             return
-        started = time.monotonic()
+        started = SYSTEM.uptime()
         reads = access.reads(self.config, subject)
         try:
             side = visit.side(reads, access.writes(self.config, subject), self.until)
@@ -223,7 +224,7 @@ class _Examination:
         found = samples.summarise(self.config, heard.by_filter, time.time())
         yield from access.judge(self.config, subject, broker, side, proven=any(s.messages for s in found))
         for sample in found:
-            yield samples.judge(sample, max(1.0, time.monotonic() - started), broker.username or broker.client_id)
+            yield samples.judge(sample, max(1.0, SYSTEM.uptime() - started), broker.username or broker.client_id)
 
     def _judge_hub(self, broker: Broker, side: Side, received: list[Message], visit: Visit) -> Iterator[Finding]:
         desired = topics.gateway_down(self.config.gateway.id, "desired")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from vedette_agent.clock import SYSTEM
 from vedette_agent.doctor import access
 from vedette_agent.doctor.access import Examined, Side
 from vedette_agent.doctor.samples import summarise
@@ -34,7 +35,7 @@ async def examine(
     last_receipt: float | None,
 ) -> str:
     """An `Examined` as JSON: what each broker lets us do, and what was `heard` within about `asked` seconds."""
-    started = time.monotonic()
+    started = SYSTEM.uptime()
     try:
         wanted = min(max(0.0, float(asked)), LONGEST)
     except ValueError:
@@ -42,13 +43,13 @@ async def examine(
     sides = await asyncio.gather(
         _side(config, "devices", devices), *([_side(config, "hub", hub)] if hub is not None else [])
     )
-    while not heard.some and time.monotonic() - started < wanted:  # noqa: ASYNC110 - nobody tells when all have come
+    while not heard.some and SYSTEM.uptime() - started < wanted:  # noqa: ASYNC110 - nobody tells when all have come
         await asyncio.sleep(STEP)
     found = Examined(
         devices=sides[0],
         hub=sides[1] if hub is not None else None,
         samples=summarise(config, heard.by_filter, time.time()),
-        listened=max(1.0, time.monotonic() - started),
+        listened=max(1.0, SYSTEM.uptime() - started),
         last_receipt=last_receipt,
     )
     return msgspec.json.encode(found).decode()

@@ -8,7 +8,6 @@ nothing is unsubscribed that the agent subscribes to. A session that was not the
 from __future__ import annotations
 
 import contextlib
-import time
 from typing import TYPE_CHECKING, Any
 
 import paho.mqtt.client as paho
@@ -16,6 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from vedette_agent.clock import SYSTEM
 from vedette_agent.doctor.access import NO_MATCHING_SUBSCRIBERS, Side
 from vedette_agent.doctor.login import Answered
 from vedette_agent.mqtt import hints
@@ -156,8 +156,8 @@ class Visit:
         self._client = self._build(clean=True)
         self.answered = Answered()
         self._client.connect(self._broker.host, self._broker.port, self._broker.keepalive)
-        deadline = time.monotonic() + 2.0
-        while self.answered.code is None and time.monotonic() < deadline:
+        deadline = SYSTEM.uptime() + 2.0
+        while self.answered.code is None and SYSTEM.uptime() < deadline:
             if self._client.loop(STEP) != paho.MQTT_ERR_SUCCESS:
                 return
         self._client.disconnect()

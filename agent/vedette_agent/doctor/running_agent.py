@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from vedette_agent.delivery.database import FILE, Database, OutboxError
+from vedette_agent.delivery.database import FILE, Database, OutboxError, room
 from vedette_agent.delivery.requests import Requests
-from vedette_agent.delivery.schema import MIGRATIONS
 from vedette_agent.doctor import database
 from vedette_agent.doctor.access import Examined
 from vedette_agent.doctor.finding import Finding
@@ -34,11 +33,10 @@ def ask(config: Config, listen: float, until: Until) -> Told:
     """Leave the question, and wait for the answer until it is time."""
     path = config.gateway.state_dir / FILE
     restart = "Restart it, so that both are of the same version: systemctl restart vedette-agent"
-    seen = database.version(path)
-    if seen != len(MIGRATIONS):  # to open it would change its tables under an agent of another version
-        return Told(None, f"the database is of version {seen}, this program knows {len(MIGRATIONS)}", restart)
+    if not database.is_ours(path):  # to open it would change its tables under an agent of another version
+        return Told(None, "the tables of its database are of another version than this program", restart)
     try:
-        shared = Database(path, config.outbox.max_bytes)
+        shared = Database(path, room(config.outbox.max_rows, config.outbox.max_bytes))
         try:
             requests = Requests(shared)
             number = requests.ask(VERB, f"{listen:g}", time.time())

@@ -29,6 +29,8 @@ IN_FLIGHT = 256
 QUEUED = 10_000
 """Publications that may wait for their turn; one more is refused."""
 GOODBYE = 2.0
+FULL_BYTES = 128 * 1024
+"""So much in one read, half of what asyncio takes at most: there is no need to wait for more."""
 _PUBACK = struct.Struct("!BBH")
 """A PUBACK whose reason is success is four bytes (MQTT 5, 3.4.2.1)."""
 _CONTINUES = 0x80
@@ -218,7 +220,9 @@ class CodecTransport(asyncio.Protocol):
         if self.closed.done():
             return
         self._linger.drained(messages)
-        if self._opened.done() and self._linger.seconds > 0.0 and not self._paused and self._transport is not None:
+        is_all = len(data) < FULL_BYTES  # of what has arrived: large messages come few at a time
+        linger = self._opened.done() and self._linger.seconds > 0.0 and is_all
+        if linger and not self._paused and self._transport is not None:
             self._transport.pause_reading()
             self._timer = self._loop.call_later(self._linger.seconds, self._read_on)
         self._inbox.drained()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from typing import TYPE_CHECKING, Protocol
 
+from vedette_agent.clock import SYSTEM, Clock
 from vedette_agent.mqtt import hints
 from vedette_agent.mqtt.transport import Closed, Inbox, NotConnected, Transport, Will
 
@@ -51,8 +51,8 @@ class Connection:
     them.
     """
 
-    def __init__(self, name: str, broker: Broker, listener: Listener, will: Will) -> None:
-        self.name, self.broker = name, broker
+    def __init__(self, name: str, broker: Broker, listener: Listener, will: Will, *, clock: Clock = SYSTEM) -> None:
+        self.name, self.broker, self._clock = name, broker, clock
         self.up = False
         self.generation = 0
         self.problem: str | None = "not connected yet"
@@ -74,9 +74,9 @@ class Connection:
                 problem = await self._open(transport)
                 if problem is None:
                     delay = RETRY_FIRST
-                    since = time.monotonic()
+                    since = self._clock.uptime()
                     closed = await asyncio.shield(transport.closed)
-                    pause = self._lost(closed, time.monotonic() - since)
+                    pause = self._lost(closed, self._clock.uptime() - since)
                 else:
                     if problem != self.problem:
                         logger.warning("%s broker %s: %s", self.name, self.broker.url, problem)

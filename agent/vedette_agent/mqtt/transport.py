@@ -6,8 +6,9 @@ loop and returns at once; what the broker says reaches the inbox from there too.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from vedette_agent.clock import SYSTEM
 
 if TYPE_CHECKING:
     import asyncio
@@ -117,11 +118,11 @@ class Linger:
 
     def __init__(self) -> None:
         self.seconds = LINGER_IDLE
-        self._last = time.monotonic()
+        self._last = SYSTEM.uptime()
 
     def drained(self, messages: int) -> None:
         """Adapt to how many messages the last drain brought."""
-        now = time.monotonic()
+        now = SYSTEM.uptime()
         elapsed, self._last = now - self._last, now
         if messages >= FULL:
             self.seconds = 0.0

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
+
+from vedette_agent import durable_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
+_RECENT = "recent "
+"""Begins the names of arrays of recent readings: without a slash, so that releases that do not know them look past."""
 LONGEST_NAME = 200
 """Of a file, in bytes; a percent-encoded name of 64 characters may be longer than any file system takes."""
 
@@ -41,7 +44,9 @@ class Checkpoint(NamedTuple):
     devices: tuple[str | None, ...]
     """Device of every row; None where free."""
     detectors: Mapping[str, Mapping[str, NDArray[np.generic]]]
-    """Arrays by detector and name."""
+    """Arrays by detector and name, a row for each device."""
+    recent: Mapping[str, NDArray[np.generic]] = {}
+    """The newest readings, a row for each."""
 
 
 def path_of(folder: Path, profile: str) -> Path:
@@ -58,28 +63,20 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         OSError: the old one is still there.
     """
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for detector, state in checkpoint.detectors.items():
+        for name, array in state.items():
+            arrays[f"{detector}/{name}"] = array
+    arrays |= {f"{_RECENT}{name}": array for name, array in checkpoint.recent.items()}
     about = {
         "format": FORMAT,
         "time": checkpoint.time,
         "channels": checkpoint.channels,
         "devices": checkpoint.devices,
+        "arrays": list(arrays),  # their names have no checksum where they stand
     }
-    arrays: dict[str, NDArray[np.generic]] = {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
-    for detector, state in checkpoint.detectors.items():
-        for name, array in state.items():
-            arrays[f"{detector}/{name}"] = array
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
-    with temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    durable_file.replace(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
 def load(path: Path) -> Checkpoint | None:
@@ -107,14 +104,18 @@ def _read(about: Mapping[str, Any], file: Mapping[str, NDArray[np.generic]]) -> 
     names = [name for name in devices if name is not None]
     if not all(isinstance(name, str) for name in (*names, *channels)) or len(set(names)) < len(names):
         raise ValueError("devices and channels must be names, each device once")
+    arrays = [key for key in file if key != "about"]
+    if sorted(about.get("arrays", arrays)) != sorted(arrays):
+        raise ValueError("its arrays are not those that were written")
     detectors: dict[str, dict[str, NDArray[np.generic]]] = {}
+    recent = {key.removeprefix(_RECENT): file[key] for key in file if key.startswith(_RECENT) and "/" not in key}
     for key in file:
         detector, _, name = key.partition("/")
         if name:
             array = detectors.setdefault(detector, {})[name] = file[key]
             if array.shape[:1] != (len(devices),):
                 raise ValueError(f"array {key!r} has the shape {array.shape}, there are {len(devices)} devices")
-    return Checkpoint(float(about["time"]), tuple(channels), tuple(devices), detectors)
+    return Checkpoint(float(about["time"]), tuple(channels), tuple(devices), detectors, recent)
 
 
 def set_aside(path: Path) -> None:

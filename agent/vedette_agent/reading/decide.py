@@ -57,6 +57,11 @@ class Decider:
         """The newest revision of every open alert."""
         return [state.alert for state in self._states.values() if state.alert is not None]
 
+    @property
+    def states(self) -> list[StateChange]:
+        """All that is remembered of alerts."""
+        return [self._change(device, kind) for device, kind in self._states]
+
     def decide(self, verdicts: Verdicts) -> Decided:
         """What the readings of a batch raise, escalate and clear."""
         batch = verdicts.batch

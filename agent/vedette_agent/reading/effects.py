@@ -28,6 +28,10 @@ class DeadLetterRow(NamedTuple):
     reason: str
     detail: str
     sample: bytes
+    source: str = ""
+    """Who shares the room for samples with the others: a device that is known, or a reason for all that are not."""
+    time_quality: int = 0
+    """`readings.Quality` of `time`, which is that of the arrival."""
 
 
 class Effects(NamedTuple):
@@ -39,3 +43,5 @@ class Effects(NamedTuple):
     settled: Sequence[SettledKey] = ()
     reports: Sequence[Report] = ()
     samples: Sequence[SampleBatch] = ()
+    passed: int = 0
+    """Messages that were settled without a commit since the last one: the older a settled key, the less it says."""

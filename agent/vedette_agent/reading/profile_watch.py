@@ -18,18 +18,21 @@ from vedette_agent.reading.health.faults import SILENT
 from vedette_agent.reading.health.sensor_health import NAME as HEALTH
 from vedette_agent.reading.health.sensor_health import SensorHealth
 from vedette_agent.reading.pipeline import Pipeline, Verdicts
+from vedette_agent.reading.trial import OnTrial
 from vedette_models.detectors.base import StateError
 from vedette_models.detectors.mahalanobis import FEWEST, Mahalanobis
 from vedette_models.detectors.mahalanobis_baseline import WORDS, LeftOut
 from vedette_models.detectors.mahalanobis_start import MAX_CHANNELS
 from vedette_models.detectors.rangebreak import RangeBreak
 from vedette_models.messages import AlertRate
+from vedette_models.readings import Quality
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from vedette_agent.reading.recent import Recent
     from vedette_agent.reading.reservoir import Reservoir
     from vedette_models.detectors.base import Detector
     from vedette_models.messages import Alert
@@ -61,6 +64,8 @@ class ProfileWatch:
         """With a `reservoir` where readings to train with are wanted."""
         self.profile, self._gateway, self._epoch = profile, gateway, epoch
         self.reservoir = reservoir
+        self.recent: Recent | None = None
+        """The newest readings, where models are tried before they run."""
         self._resumable: Mapping[str, Mapping[str, NDArray[np.generic]]] = {}
         """State of a model in the checkpoint we resumed from, for when it is used, before any reading."""
         self.table = DeviceTable(max_devices)
@@ -85,7 +90,10 @@ class ProfileWatch:
         self.pipeline.thresholds.exposure.count(batch.device[raised])
         if self.reservoir is not None and len(batch):
             suspect = (verdicts.anomaly >= 1.0) | decided.alerting
-            self.reservoir.offer(batch, faults.at_fault(len(batch)), self.table.name, suspect)
+            unusable = faults.at_fault(len(batch)) | _is_of_no_known_time(batch.quality)
+            self.reservoir.offer(batch, unusable, self.table.name, suspect)
+        if self.recent is not None:
+            self.recent.add(faults.credible(batch))
         return Watched(verdicts, decided)
 
     def tick(self, clock: float, now: float) -> Decided:
@@ -116,7 +124,8 @@ class ProfileWatch:
         found: dict[str, dict[str, str]] = {}
         for row, channel in self.health.never_reported():
             found.setdefault(self.table.name(row), {})[names[channel]] = WORDS[LeftOut.NEVER_REPORTED]
-        for detector in self.pipeline.detectors:
+        for running in self.pipeline.detectors:
+            detector = running.new if isinstance(running, OnTrial) else running
             if isinstance(detector, Mahalanobis):
                 for row, device in enumerate(self.table.names()[: detector.devices]):
                     if device is not None and (channels := detector.left_out(row)):
@@ -179,6 +188,8 @@ class ProfileWatch:
         self.health.forget(row)
         if self.reservoir is not None:
             self.reservoir.forget(row, device)
+        if self.recent is not None:
+            self.recent.forget(row)
         return self.decider.forget(device, row, time)
 
     def checkpoint(self, now: float) -> Checkpoint:
@@ -188,7 +199,8 @@ class ProfileWatch:
         states = {d.name: {name: array[:rows] for name, array in d.state().items()} for d in self.pipeline.detectors}
         states |= self.pipeline.thresholds.state(rows)
         states[HEALTH] = self.health.state(rows)
-        return Checkpoint(now, self.profile.channel_names, tuple(self.table.names()), states)
+        recent = {} if self.recent is None else self.recent.state()
+        return Checkpoint(now, self.profile.channel_names, tuple(self.table.names()), states, recent)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Resume from a checkpoint, before any reading.
@@ -221,9 +233,21 @@ class ProfileWatch:
             raise CheckpointError(f"profile {self.profile.name!r}: {error}: learning anew") from error
         self.table = DeviceTable.of(self.table.limit, list(names))
         self.pipeline, self.health = pipeline, health
+        if self.recent is not None and checkpoint.recent:
+            try:
+                self.recent.restore(checkpoint.recent, len(names))
+            except StateError as error:
+                logger.info("profile %s: %s; they are gathered anew", self.profile.name, error)
         own = {HEALTH, *(detector.name for detector in pipeline.detectors), *pipeline.thresholds.parts}
         self._resumable = {name: state for name, state in checkpoint.detectors.items() if name not in own}
         self.decider = Decider(self.profile, self._gateway, self._epoch, self.table)
+
+
+def _is_of_no_known_time(quality: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(N,) whether a clock that was not set stood in for the time: nothing to learn rhythms from."""
+    unset: NDArray[np.bool_] = quality & np.uint8(Quality.GATEWAY_UNSET) != 0
+    unset &= quality & np.uint8(Quality.ARRIVAL_TIME | Quality.CLOCK_WRONG) != 0
+    return unset
 
 
 def _is_new_anomaly(event: Alert) -> bool:

@@ -37,6 +37,8 @@ class Reservoir:
         """(D,) readings in each device's unfinished segment."""
         self._tainted = np.zeros(0, np.bool_)
         """(D,) whether one of them is suspect."""
+        self._quality = np.zeros(0, np.uint8)
+        """(D,) what is known of their times, all together."""
         self._random = random.Random(seed)  # noqa: S311 - a sample, not a secret
         self._normal = _Sample(capacity, self._random)
         self._suspect = _Sample(max(1, capacity // 4), self._random)
@@ -63,11 +65,13 @@ class Reservoir:
             device, bad = batch.device[rows], unusable[rows]
             self._count[device[bad]] = 0
             self._tainted[device[bad]] = False
+            self._quality[device[bad]] = 0
             rows, device = rows[~bad], device[~bad]
             place = self._count[device]
             self._values[device, place] = batch.values[rows]
             self._times[device, place] = batch.time[rows]
             self._count[device] = place + 1
+            self._quality[device] |= batch.quality[rows]
             if suspect is not None:
                 self._tainted[device] |= suspect[rows]
             for full in device[place + 1 == self._length]:
@@ -80,18 +84,20 @@ class Reservoir:
         place = sample.place()
         if place is not None:
             sample.put(place, self._segment(row, device))
+        self._quality[row] = 0
 
     def _segment(self, row: int, device: str) -> Segment:
         values = tuple(
             tuple(None if value != value else value for value in reading) for reading in self._values[row].tolist()
         )
-        return Segment(device, tuple(self._times[row].tolist()), values)
+        return Segment(device, tuple(self._times[row].tolist()), values, int(self._quality[row]))
 
     def forget(self, row: int, device: str) -> None:
         """Drop a device's readings."""
         if row < len(self._count):
             self._count[row] = 0
             self._tainted[row] = False
+            self._quality[row] = 0
         self._normal.forget(device)
         self._suspect.forget(device)
 
@@ -112,6 +118,7 @@ class Reservoir:
         self._times = np.concatenate([self._times, np.zeros((more, self._length))])
         self._count = np.concatenate([self._count, np.zeros(more, np.intp)])
         self._tainted = np.concatenate([self._tainted, np.zeros(more, np.bool_)])
+        self._quality = np.concatenate([self._quality, np.zeros(more, np.uint8)])
 
 
 class _Sample:

@@ -38,6 +38,8 @@ class Settled:
         self._numbers = array("q", bytes(8 * _PACKET_IDS))
         """By packet id: the how manieth message it was that was settled last under this id; 0: none."""
         self._hashes = array("q", bytes(8 * _PACKET_IDS))
+        self.passed = 0
+        """Messages settled since `passed` was set to 0: those that the keys on disk do not know of."""
 
     def add(self, messages: Iterable[Message]) -> None:
         """Remember messages, in the order in which they were settled."""
@@ -50,11 +52,13 @@ class Settled:
                 hashes[packet_id] = hash((message.topic, message.payload))
                 if earlier:
                     earlier.pop(packet_id, None)
+        self.passed += number - self._number
         self._number = number
 
     def clear(self) -> None:
         """Forget all: packet ids begin anew."""
         self._earlier.clear()
+        self.passed = _PACKET_IDS  # no key on disk says anything any more
         self._numbers = array("q", bytes(8 * _PACKET_IDS))
 
     def __contains__(self, message: Message) -> bool:

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from vedette_agent.clock import SYSTEM, Clock
 from vedette_agent.mqtt.connection import Connection
 from vedette_agent.mqtt.message import SettledKey
 from vedette_agent.mqtt.transport import NotConnected, Will
@@ -31,10 +31,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+WAITING_BYTES = 8 * 2**20
+"""What waits to be processed at most, and one read of the socket: beyond, we stop reading, and the broker keeps it.
 
-def uptime() -> float:
-    """Seconds of a clock that nobody sets and that goes on while the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+Mosquitto 2.0.11 forgets the receive maximum when it works off what waited for us, so that this is the bound that holds.
+"""
+BATCH_BYTES = 4 * 2**20
+"""Payloads and topics of a batch at most, unless a single message has more."""
 
 
 class Batch:
@@ -47,6 +50,7 @@ class Batch:
         arrived: float,
         settle: Callable[[Batch], None],
         uptime: float = 0.0,
+        quality: int = 0,
     ) -> None:
         self.received = received
         self.messages = [m for m, done in zip(received, settled, strict=True) if not done]
@@ -57,6 +61,8 @@ class Batch:
         """Seconds since 1970."""
         self.uptime = uptime
         """Seconds of a clock that nobody sets, when it arrived."""
+        self.quality = quality
+        """`readings.Quality` of `arrived`: what is known of our own clock."""
         self._settle = settle
 
     def keys(self) -> list[SettledKey]:
@@ -84,7 +90,9 @@ class Telemetry:
         on_connected: Callable[[], None],
         on_retained_alert: Callable[[str], None],
         remember_filters: Callable[[Sequence[str]], None],
+        clock: Clock = SYSTEM,
     ) -> None:
+        self._clock = clock
         self.filters = list(dict.fromkeys(filters))
         self._removed = [f for f in previous_filters if f not in self.filters]
         self._remember_filters = remember_filters
@@ -92,12 +100,26 @@ class Telemetry:
         self._on_connected, self._on_retained_alert = on_connected, on_retained_alert
         self._limit = batch
         self._waiting: list[Message] = []
+        self._bytes = 0
+        """Of what waits."""
         self._settled = Settled(settled)
         self._some = asyncio.Event()
         self.subscribed = False
         """Whether the broker has granted every filter on this connection."""
         self.last_arrival: float | None = None
-        self.connection = Connection("devices", broker, self, will)
+        """Seconds since 1970, by a clock that may have been set since."""
+        self._heard: float | None = None
+        """Uptime of the last arrival."""
+        self.connection = Connection("devices", broker, self, will, clock=clock)
+
+    @property
+    def passed(self) -> int:
+        """Messages settled since the last commit that was told of it."""
+        return self._settled.passed
+
+    def committed(self) -> None:
+        """What is settled is known on disk, too."""
+        self._settled.passed = 0
 
     def __aiter__(self) -> AsyncIterator[Batch]:
         return self._batches()
@@ -106,21 +128,43 @@ class Telemetry:
         while True:
             await self._some.wait()
             await asyncio.sleep(0)  # the heartbeat and the others get their turn, however much waits
-            taken, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
+            taken = self._take()
             if not self._waiting:
                 self._some.clear()
-            if len(self._waiting) < 2 * self._limit:
+            if not self._is_full():
                 self.connection.resume()
             if not taken:
                 continue
             generation = self.connection.generation
             settled = [m.duplicate and m in self._settled for m in taken]
-            yield Batch(taken, settled, time.time(), partial(self._settle, generation), uptime())
+            settle, clock = partial(self._settle, generation), self._clock
+            yield Batch(taken, settled, clock.now(), settle, clock.uptime(), int(clock.quality()))
+
+    def _take(self) -> list[Message]:
+        """The next batch."""
+        count = self._limit
+        if self._bytes > BATCH_BYTES:
+            room = BATCH_BYTES
+            for position, message in enumerate(self._waiting[:count]):
+                room -= _size(message)
+                if room < 0:
+                    count = max(1, position)
+                    break
+        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._bytes = self._bytes - sum(map(_size, taken)) if self._waiting else 0
+        return taken
+
+    def _is_full(self) -> bool:
+        return len(self._waiting) >= 2 * self._limit or self._bytes >= WAITING_BYTES
 
     def _settle(self, generation: int, batch: Batch) -> None:
         packet_ids = [m.packet_id for m in batch.received if m.packet_id]
         self._settled.add(batch.received)
         self.connection.acknowledge(packet_ids, generation)
+
+    def quiet_for(self) -> float | None:
+        """Seconds since anything arrived, asleep or awake; None: nothing has since the start."""
+        return None if self._heard is None else self._clock.uptime() - self._heard
 
     # ---------------------------------------------------------- connection's listener
 
@@ -129,6 +173,7 @@ class Telemetry:
         if session_present:
             # the broker sends again what we had not acknowledged
             self._waiting = [m for m in self._waiting if not m.packet_id]
+            self._bytes = sum(map(_size, self._waiting))
         else:
             # nothing comes again, and packet ids begin anew: what waits can no longer be acknowledged
             self._waiting = [m._replace(packet_id=0) for m in self._waiting]
@@ -162,11 +207,18 @@ class Telemetry:
                 self.connection.acknowledge([message.packet_id], self.connection.generation)
             return
         self._waiting.append(message)
+        self._bytes += _size(message)
+        if self._bytes >= WAITING_BYTES:
+            self.connection.pause()  # before the rest of what has arrived is read
 
     def drained(self) -> None:
         """Hand out what came, and stop reading while too much waits."""
         if self._waiting:
-            self.last_arrival = time.time()
+            self.last_arrival, self._heard = self._clock.now(), self._clock.uptime()
             self._some.set()
-        if len(self._waiting) >= 2 * self._limit:
+        if self._is_full():
             self.connection.pause()
+
+
+def _size(message: Message) -> int:
+    return len(message.payload) + len(message.topic)

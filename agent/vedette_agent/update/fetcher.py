@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vedette_agent.clock import SYSTEM, Clock
 from vedette_agent.mqtt.transport import NotConnected
 from vedette_models import topics
 
@@ -26,7 +26,7 @@ LONGEST = 3600.0
 class _Asked:
     wait: float
     due: float
-    """When it is missing, by the monotonic clock."""
+    """When it is missing, by the clock that nobody sets."""
     subscribed: bool = False
     data: bytes | None = None
     problem: str = ""
@@ -35,9 +35,9 @@ class _Asked:
 class Fetcher:
     """Stays subscribed to the artefacts it was asked for until they have come, or are wanted no more."""
 
-    def __init__(self, timeout: float, arrived: Callable[[], None]) -> None:
+    def __init__(self, timeout: float, arrived: Callable[[], None], *, clock: Clock = SYSTEM) -> None:
         """`arrived` is called when something has come; `timeout`: seconds until an artefact counts as missing."""
-        self._timeout, self._arrived = timeout, arrived
+        self._timeout, self._arrived, self._clock = timeout, arrived, clock
         self._connection: Connection | None = None
         self._asked: dict[str, _Asked] = {}
 
@@ -49,7 +49,7 @@ class Fetcher:
         """A new connection: everything is asked for again."""
         for asked in self._asked.values():
             asked.subscribed = False
-            asked.due = time.monotonic() + asked.wait
+            asked.due = self._clock.uptime() + asked.wait
 
     def received(self, topic: str, payload: bytes) -> bool:
         """A message on the hub's connection: True if it was an artefact, wanted or not."""
@@ -67,7 +67,7 @@ class Fetcher:
         connection = self._connection
         asked = self._asked.get(sha256)
         if asked is None:
-            asked = self._asked[sha256] = _Asked(self._timeout, time.monotonic() + self._timeout)
+            asked = self._asked[sha256] = _Asked(self._timeout, self._clock.uptime() + self._timeout)
         if asked.data is None and not asked.subscribed and connection is not None and connection.up:
             asked.subscribed = True
             try:
@@ -82,12 +82,12 @@ class Fetcher:
     def missing(self, sha256: str) -> str | None:
         """Why an artefact is missing, once at the timeout, then ever less often; while we are away nothing is."""
         asked = self._asked.get(sha256)
-        if asked is None or not asked.subscribed or asked.data is not None or time.monotonic() < asked.due:
+        if asked is None or not asked.subscribed or asked.data is not None or self._clock.uptime() < asked.due:
             return None
         if self._connection is None or not self._connection.up:
             return None
         asked.wait = min(2 * asked.wait, LONGEST)
-        asked.due = time.monotonic() + asked.wait
+        asked.due = self._clock.uptime() + asked.wait
         asked.subscribed = False  # ask again, in case the broker has lost what we asked
         return asked.problem or f"it has not come within {self._timeout:.0f} s"
 
@@ -96,7 +96,7 @@ class Fetcher:
         if self._connection is None or not self._connection.up:
             return None
         due = [asked.due for asked in self._asked.values() if asked.data is None and asked.subscribed]
-        return max(0.0, min(due) - time.monotonic()) if due else None
+        return max(0.0, min(due) - self._clock.uptime()) if due else None
 
     def keep(self, wanted: Collection[str]) -> None:
         """Let go of every other artefact."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from vedette_agent import durable_file
+from vedette_agent.durable_file import NEW
 from vedette_agent.update.journal import Journal
 from vedette_models import artifact
 
@@ -25,8 +26,6 @@ logger = logging.getLogger(__name__)
 FOLDER = "models"
 JOURNAL, COPY = "journal", "journal.copy"
 SUFFIX = ".model"
-NEW = ".new"
-"""What is being written; left behind by a kill."""
 
 
 class ModelStore:
@@ -62,10 +61,9 @@ class ModelStore:
         Raises:
             OSError: the old one, or its copy, is still there.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         data = _encode(journal)
         for name in (JOURNAL, COPY):
-            _replace(self.folder / name, data)
+            durable_file.replace(self.folder / name, lambda file: file.write(data))
         self.journal = journal
 
     def read(self, sha256: str) -> bytes | None:
@@ -82,8 +80,7 @@ class ModelStore:
         Raises:
             OSError: it is not stored.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        _replace(self._path(sha256), data)
+        durable_file.replace(self._path(sha256), lambda file: file.write(data))
 
     def clean(self) -> None:
         """Delete artefacts that are neither ordered, running nor the one before, and what a kill has left half written.
@@ -115,17 +112,3 @@ def _decode(data: bytes) -> Journal | None:
         return msgspec.json.decode(body, type=Journal)
     except msgspec.MsgspecError:
         return None
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + NEW)
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

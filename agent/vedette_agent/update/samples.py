@@ -93,4 +93,5 @@ def _cut(segment: Segment, most: int) -> Iterator[tuple[Segment, int]]:
         yield segment, length
         return
     for piece in (slice(None, half), slice(half, None)):
-        yield from _cut(Segment(segment.device, segment.times[piece], segment.values[piece]), most)
+        part = Segment(segment.device, segment.times[piece], segment.values[piece], segment.time_quality)
+        yield from _cut(part, most)

@@ -1,4 +1,4 @@
-"""Updater: desired → fetch → verify → strict read → structure → golden scores → activate → report.
+"""Updater: desired → fetch → verify → strict read → structure → golden scores → probation → activate → report.
 
 The hub's order is verified and written down first; then each profile is brought to what was ordered, one step after
 the other, each of them durable. Whatever is refused is reported with its reason, and what runs goes on running.
@@ -9,26 +9,28 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import time
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from vedette_agent.clock import SYSTEM, Clock
 from vedette_agent.update import journal as journals
 from vedette_agent.update.answer import Answer
 from vedette_agent.update.fetcher import Fetcher
-from vedette_agent.update.journal import Journal, Running
-from vedette_models import artifact, manifest, topics
-from vedette_models.messages import Activation, RunningModel
+from vedette_agent.update.runner import Runner
+from vedette_agent.update.trust import is_in_force, verified
+from vedette_models import artifact, topics
+from vedette_models.messages import Activation
 from vedette_models.rejection import ArtifactRejected, ManifestRejected, Rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from vedette_agent.mqtt.connection import Connection
     from vedette_agent.update.model_store import ModelStore
-    from vedette_models.artifact import Model
+    from vedette_agent.update.probation import Terms
+    from vedette_agent.update.runner import Watches
     from vedette_models.keys import KeyRing
     from vedette_models.manifest import Release
 
@@ -42,21 +44,8 @@ REFUSALS_PER_HOUR = 60
 """Refused manifests that are reported; who sends more than these is not worth the disk."""
 
 
-class Watches(Protocol):
-    """Who runs the models."""
-
-    async def use(self, profile: str, model: Model | None) -> None:
-        """Run a model from the next batch on, or none, and close what the one before had open."""
-
-    async def report(self, activations: Sequence[Activation]) -> None:
-        """Hand activations to the outbox; durable when this returns."""
-
-    def changed(self) -> None:
-        """What the status says about models has changed."""
-
-
-class Updater:
-    """Brings the models of a gateway to what the hub has ordered. `problem`: a sentence, or None."""
+class Updater(Runner):
+    """Brings the models of a gateway to what the hub has ordered."""
 
     def __init__(
         self,
@@ -68,33 +57,30 @@ class Updater:
         *,
         nonce: str,
         fetch_timeout: float,
+        clock: Clock = SYSTEM,
+        probation: Terms | None = None,
     ) -> None:
-        """`profiles`: the channels of every profile by its name."""
-        self.gateway, self.nonce = gateway, nonce
-        self.problem: str | None = None
-        self._profiles, self._keys, self._store, self._watches = profiles, keys, store, watches
+        """`profiles`: the channels of every profile by its name; `probation`: None for none."""
         self._wake = asyncio.Event()
+        super().__init__(profiles, store, watches, clock, probation, self._wake.set)
+        self.gateway, self.nonce, self._keys = gateway, nonce, keys
         self._turn = asyncio.Lock()
-        self._fetcher = Fetcher(fetch_timeout, self._wake.set)
+        self._fetcher = Fetcher(fetch_timeout, self._wake.set, clock=clock)
         self._waiting: list[bytes] = []
-        self._using: dict[str, Running] = {}
+        self._unknown: bytes | None = None
+        """The manifest refused last for its key, which may become known."""
         self._refusals: deque[float] = deque(maxlen=REFUSALS_PER_HOUR)
 
     def attach(self, connection: Connection) -> None:
         """The hub's connection, once there is one."""
         self._fetcher.attach(connection)
 
-    @property
-    def counter(self) -> int:
-        """Of the manifest in force; 0: none, or it was lost."""
-        return self._store.journal.counter or 0
-
-    def running(self) -> dict[str, RunningModel]:
-        """What runs, by profile."""
-        return {
-            profile: RunningModel(r.release.version, r.release.sha256, r.release.detector, r.since)
-            for profile, r in self._using.items()
-        }
+    def trust(self, keys: KeyRing) -> None:
+        """Follow these keys from now on: the key ring in the configuration has changed."""
+        self._keys = keys
+        if self._unknown is not None:
+            self._waiting, self._unknown = [*self._waiting[1 - WAITING :], self._unknown], None
+        self._wake.set()
 
     # ------------------------------------------------------------- what comes in
 
@@ -117,16 +103,6 @@ class Updater:
         self._wake.set()
 
     # ---------------------------------------------------------------- what is done
-
-    async def start(self) -> None:
-        """Run what ran when we stopped, before any reading; what is damaged gives way to the one before."""
-        for profile in self._profiles:
-            try:
-                await self._resume(profile)
-            except OSError as error:
-                self._say(f"profile {profile}: the state of its model cannot be written: {error}")
-            except Exception:
-                logger.exception("profile %s: its model cannot be resumed; please report this", profile)
 
     async def run(self) -> None:
         """Follow the hub until cancelled, whatever goes wrong: readings are scored all the same."""
@@ -169,6 +145,7 @@ class Updater:
             self._accept(self._waiting[0])
             del self._waiting[0]
         await self._report()
+        await self._look_at_probation()
         for profile in self._profiles:
             if journals.lags(self._store.journal, profile):
                 release = self._store.journal.ordered.get(profile)
@@ -179,7 +156,8 @@ class Updater:
             {release.sha256 for profile, release in journal.ordered.items() if journals.lags(journal, profile)}
         )
         self._store.clean()
-        return self._fetcher.wait()
+        waits = [self._fetcher.wait(), None if self._probation is None else self._probation.wait()]
+        return min((wait for wait in waits if wait is not None), default=None)
 
     # ------------------------------------------------------------------- orders
 
@@ -187,14 +165,20 @@ class Updater:
         """Verify an order and write it down."""
         journal = self._store.journal
         try:
-            order = manifest.verify(
-                data, self._keys, self.gateway, now=time.time(), last_counter=journal.counter, nonce=self.nonce
+            order, statements = verified(
+                data, self._keys, journal, self.gateway, now=self._clock.now(), nonce=self.nonce
             )
         except ManifestRejected as error:
-            if error.reason is not Rejection.REPLAYED or not self._is_in_force(data):
+            if error.reason is Rejection.UNKNOWN_KEY:
+                self._unknown = data
+            if error.reason is not Rejection.REPLAYED or not is_in_force(data, self._keys, journal):
                 self._refuse_manifest(data, error)
             return  # the broker retains it: it comes with every connection
         logger.info("manifest %d accepted: %d profiles", order.counter, len(order.releases))
+        if statements != journal.statements:
+            logger.warning(
+                "manifest %d changes which keys are followed: %d key statements", order.counter, len(statements)
+            )
         reports = [
             self._activation(
                 profile,
@@ -206,20 +190,20 @@ class Updater:
             )
             for profile in sorted(order.releases.keys() - self._profiles.keys())
         ]
-        self._store.write(journals.accepted(journal, order, reports))
+        accepted = journals.accepted(journal, order, reports, statements)
+        for profile, held in accepted.held.items():  # the hub asks what became of this manifest's order
+            release = order.releases.get(profile)
+            if release is not None and release.sha256 == held.sha256 and held.reason != journals.ROLLED_BACK:
+                detail = "it has failed here, and has not been ordered anew since"
+                told = self._activation(profile, release, "refused", held.reason, detail, order.counter)
+                accepted = journals.with_report(accepted, told)
+        self._store.write(accepted)
+        self._unknown = None
         self._watches.changed()
-
-    def _is_in_force(self, data: bytes) -> bool:
-        """Whether this orders what is ordered already; the same counter on another order would be the hub's mistake."""
-        try:
-            order = manifest.authentic(data, self._keys)
-        except ManifestRejected:
-            return False
-        return order.counter == self._store.journal.counter and order.releases == self._store.journal.ordered
 
     def _refuse_manifest(self, data: bytes, error: ManifestRejected) -> None:
         refused = f"{error.reason.value} {hashlib.sha256(data).hexdigest()}"
-        journal, now = self._store.journal, time.monotonic()
+        journal, now = self._store.journal, self._clock.uptime()
         full = len(self._refusals) == REFUSALS_PER_HOUR and now - self._refusals[0] < 3600.0
         if refused == journal.refused or full:
             return
@@ -229,23 +213,6 @@ class Updater:
         self._write(msgspec.structs.replace(journal, refused=refused), activation)
 
     # ------------------------------------------------------------------- models
-
-    async def _resume(self, profile: str) -> None:
-        journal = self._store.journal
-        current = journal.current.get(profile)
-        for running in (current, journal.previous.get(profile)):
-            model = await self._load(profile, running.release) if running is not None and current is not None else None
-            if running is None or model is None:
-                continue
-            await self._use(profile, running, model)
-            if running is not current:
-                detail = "the newer one can no longer be used"
-                activation = self._activation(profile, running.release, "rolled_back", detail=detail)
-                self._write(journals.fell_back(self._store.journal, profile, running), activation)
-            return
-        if current is not None:
-            activation = self._activation(profile, current.release, "removed", detail="it can no longer be used")
-            self._write(journals.removed(self._store.journal, profile, usable=False), activation)
 
     async def _bring(self, profile: str, release: Release) -> None:
         """Fetch, check and activate what is ordered; as far as that can be done now."""
@@ -268,59 +235,19 @@ class Updater:
             return
         if stored is None:
             self._store.keep(release.sha256, data)
-        await self._activate(profile, release, model, "activated")
+        if self._needs_probation(profile, release):
+            if not await self._prove(profile, release, model):
+                return
+        else:
+            await self._activate(profile, release, model, "activated")
         logger.info("profile %s: version %d of %s runs", profile, release.version, release.detector)
-
-    async def _load(self, profile: str, release: Release) -> Model | None:
-        """A stored artefact after every check; None: it is not there, or was refused."""
-        data = self._read(release)
-        return None if data is None else await self._checked(profile, release, data)
-
-    def _read(self, release: Release) -> bytes | None:
-        """The bytes of a stored artefact; None: not there, or damaged, and to be fetched again."""
-        data = self._store.read(release.sha256)
-        if data is not None and artifact.sha256(data) != release.sha256:
-            logger.error("artefact %s on disk is damaged", release.sha256)
-            return None
-        return data
-
-    async def _checked(self, profile: str, release: Release, data: bytes) -> Model | None:
-        try:
-            return await asyncio.to_thread(
-                artifact.load, data, expected=release.sha256, profile=profile, channels=self._profiles[profile]
-            )
-        except ArtifactRejected as error:
-            self._refuse(profile, release, error)
-            return None
-
-    def _refuse(self, profile: str, release: Release, error: ArtifactRejected) -> None:
-        """Report a model that is not run; what was ordered is not tried again."""
-        logger.warning("profile %s: version %d is refused: %s", profile, release.version, error)
-        activation = self._activation(profile, release, "refused", error.reason, error.detail)
-        self._write(journals.refused(self._store.journal, profile, release, error.reason.value), activation)
-
-    async def _activate(self, profile: str, release: Release, model: Model, outcome: str) -> None:
-        """Write down what is to run from now on, then run it: a kill in between runs it after the restart."""
-        running = Running(release, time.time())
-        changed = journals.activated(self._store.journal, profile, running)
-        if outcome == journals.ROLLED_BACK:
-            changed = journals.held_by_operator(changed, profile)
-        self._write(changed, self._activation(profile, release, outcome))
-        await self._use(profile, running, model)
-
-    async def _use(self, profile: str, running: Running, model: Model) -> None:
-        await self._watches.use(profile, model)
-        self._using[profile] = running
-        self._watches.changed()
 
     async def _remove(self, profile: str) -> None:
         """Run no model, as ordered."""
         journal = self._store.journal
         activation = self._activation(profile, journal.current[profile].release, "removed")
         self._write(journals.removed(journal, profile, usable=True), activation)
-        await self._watches.use(profile, None)
-        self._using.pop(profile, None)
-        self._watches.changed()
+        await self._use_none(profile)
         logger.info("profile %s: runs no model, as ordered", profile)
 
     async def _roll_back(self, profile: str, leaving: str) -> Answer:
@@ -339,39 +266,3 @@ class Updater:
             return Answer(False, f"version {release.version} of {profile!r} can no longer be used")
         await self._activate(profile, release, model, journals.ROLLED_BACK)
         return Answer(True, f"profile {profile!r} runs version {release.version} again, until the hub orders anew")
-
-    # ------------------------------------------------------------------ reports
-
-    def _activation(
-        self,
-        profile: str,
-        release: Release,
-        outcome: str,
-        reason: str = "",
-        detail: str = "",
-        counter: int | None = None,
-    ) -> Activation:
-        made = {"profile": profile, "sha256": release.sha256, "version": release.version, "outcome": outcome}
-        counter = self.counter if counter is None else counter
-        return msgspec.convert({**made, "reason": str(reason), "detail": detail, "counter": counter}, Activation)
-
-    async def _report(self) -> None:
-        """Hand over what the hub does not know yet; a kill in between reports it twice, never not."""
-        unreported = self._store.journal.unreported
-        if unreported:
-            await self._watches.report(unreported)
-            told = msgspec.structs.replace(self._store.journal, unreported=())
-            try:
-                self._store.write(told)
-            except OSError:
-                self._store.journal = told  # it has been reported: a disk that is full is no reason to do it again
-                raise
-
-    def _write(self, journal: Journal, activation: Activation) -> None:
-        self._store.write(journals.with_report(journal, activation))
-
-    def _say(self, problem: str) -> None:
-        """An error, said once as long as it lasts."""
-        if problem != self.problem:
-            logger.error("%s", problem)
-        self.problem = problem

@@ -13,7 +13,7 @@ from vedette_hub.fleet.presence import presence, problems
 from vedette_hub.store.alerts import Action, Event, StoredAlert
 from vedette_hub.store.fleet import StoredGateway
 from vedette_hub.times import rfc3339
-from vedette_models.messages import AlertRate
+from vedette_models.messages import Alert, AlertRate
 
 
 def alert_answer(stored: StoredAlert) -> dict[str, Any]:
@@ -44,10 +44,25 @@ def alert_answer(stored: StoredAlert) -> dict[str, Any]:
         "detector": event.detector,
         "channels": [msgspec.structs.asdict(channel) for channel in event.channels],
         "suppressed": event.suppressed,
+        "coalesced": _coalesced(event),
         "time_quality": event.time_quality,
         "received": stored.received,
         "received_at": rfc3339(stored.received),
         "updated": stored.updated,
+    }
+
+
+def _coalesced(event: Alert) -> dict[str, Any] | None:
+    """Fields of `CoalescedOut`."""
+    if (several := event.coalesced) is None:
+        return None
+    return {
+        "alerts": several.alerts,
+        "events": several.events,
+        "first": several.first,
+        "first_at": rfc3339(several.first),
+        "last": several.last,
+        "last_at": rfc3339(several.last),
     }
 
 

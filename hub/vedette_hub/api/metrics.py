@@ -18,9 +18,12 @@ from vedette_hub.store import fleet
 from vedette_hub.store.database import reading
 from vedette_hub.store.summary import Summary, summarize
 from vedette_hub.version import VERSION
+from vedette_models.readings import Quality
 
 blueprint = APIBlueprint("metrics", __name__, tag="Health")
 
+MOST_REASONS, REASON_LENGTH = 32, 64
+"""Of dead letters: a gateway may say anything."""
 _ROWS = {
     "rows": ("vedette_hub_rows", "Outbox rows committed."),
     "duplicates": ("vedette_hub_duplicate_rows", "Outbox rows that had been committed before."),
@@ -90,7 +93,9 @@ def _totals(summary: Summary) -> Iterator[CounterMetricFamily]:
         yield CounterMetricFamily(name, text, value=summary.counters.get(key, 0))
 
 
-def _gateways(found: list[fleet.StoredGateway], now: float, silent_after: float) -> Iterator[GaugeMetricFamily]:
+def _gateways(
+    found: list[fleet.StoredGateway], now: float, silent_after: float
+) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
     by_state = GaugeMetricFamily("vedette_hub_gateways", "Gateways by state.", labels=["state"])
     states = [presence(gateway, now, silent_after) for gateway in found]
     for state in ("online", "silent", "offline", "unknown"):
@@ -100,15 +105,43 @@ def _gateways(found: list[fleet.StoredGateway], now: float, silent_after: float)
         "vedette_hub_gateway_last_seen_timestamp_seconds", "Last sign of life.", labels=["gateway"]
     )
     waiting = GaugeMetricFamily("vedette_hub_gateway_outbox_rows", "Rows waiting on the gateway.", labels=["gateway"])
+    hours = GaugeMetricFamily(
+        "vedette_hub_gateway_outbox_hours",
+        "Hours until the gateway's outbox is full if the hub stays away, at the rate at which it is being filled.",
+        labels=["gateway"],
+    )
     silent = GaugeMetricFamily("vedette_hub_silent_devices", "Devices that have stopped reporting.", labels=["gateway"])
+    restricted = GaugeMetricFamily(
+        "vedette_hub_restricted_devices",
+        "Devices whose readings are not all taken: beyond their rate, or in quarantine.",
+        labels=["gateway", "state"],
+    )
+    unset = GaugeMetricFamily("vedette_hub_gateway_clock_unset", "Whether its clock is not set.", labels=["gateway"])
+    dead = CounterMetricFamily(
+        "vedette_hub_dead_letters",
+        "Messages and readings since the agent started that could not be used.",
+        labels=["gateway", "reason"],
+    )
     for gateway in found:
         seen.add_metric([gateway.gateway], gateway.last_seen)
         if gateway.status is not None:
             waiting.add_metric([gateway.gateway], gateway.status.outbox_rows)
             silent.add_metric([gateway.gateway], gateway.status.silent)
+            restricted.add_metric([gateway.gateway, "rate_limited"], gateway.status.rate_limited)
+            restricted.add_metric([gateway.gateway, "quarantined"], gateway.status.quarantined)
+            is_unset = bool(gateway.status.time_quality & Quality.GATEWAY_UNSET)
+            unset.add_metric([gateway.gateway], int(is_unset))
+            for reason, count in sorted(gateway.status.counters.dead_by_reason.items())[:MOST_REASONS]:
+                dead.add_metric([gateway.gateway, reason[:REASON_LENGTH]], count)
+            if gateway.status.outbox_hours is not None:
+                hours.add_metric([gateway.gateway], gateway.status.outbox_hours)
     yield seen
     yield waiting
+    yield hours
     yield silent
+    yield restricted
+    yield unset
+    yield dead
     yield from _alert_rates(found)
 
 

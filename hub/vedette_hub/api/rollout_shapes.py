@@ -90,6 +90,7 @@ def standing_answer(standing: Standing) -> dict[str, Any]:
         "ordered_at": rfc3339(ordered.ordered) if ordered else None,
         "running": running.version if running else None,
         "running_sha256": running.sha256 if running else "",
+        "on_probation": running.on_probation if running else False,
         "counter": standing.counter,
         "last_activation": {
             "version": last.activation.version,

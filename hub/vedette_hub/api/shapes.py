@@ -128,6 +128,17 @@ class ChannelOut(BaseModel):
     unit: str
 
 
+class CoalescedOut(BaseModel):
+    """What one alert stands for: the others of its kind began and ended unseen, while the hub was away."""
+
+    alerts: int
+    events: int
+    first: float
+    first_at: str | None
+    last: float
+    last_at: str | None
+
+
 class LabelOut(BaseModel):
     """What an alert turned out to be."""
 
@@ -169,6 +180,9 @@ class AlertOut(BaseModel):
     detector: str
     channels: list[ChannelOut]
     suppressed: int
+    coalesced: CoalescedOut | None = Field(
+        description="Set where it stands for several events that the gateway put together before it could send them."
+    )
     time_quality: int
     received: float
     received_at: str | None
@@ -235,6 +249,8 @@ class GatewayModelOut(BaseModel):
     ordered_at: str | None
     running: int | None
     running_sha256: str
+    on_probation: bool
+    """Whether what runs still has to prove itself beside the version before it."""
     counter: int
     """Of the newest manifest for this gateway."""
     last_activation: ActivationOut | None

@@ -107,6 +107,50 @@ def new_key(*, replace: bool, path: Path | None) -> None:
     click.echo(enrolment.key_ring_text(state.signing_key(state_dir)), nl=False)
 
 
+@key.command("rotate")
+@click.option("--key-rings-renewed", is_flag=True, help="Every gateway's key ring has the present key.")
+@config_option
+@reported
+def rotate_key(*, key_rings_renewed: bool, path: Path | None) -> None:
+    """Make a new signing key that gateways follow by themselves, since the old one says so.
+
+    Then restart the hub: it signs everything again. Gateways that are away follow when they are back. The old key
+    counts, too, until it is revoked: `vedette-hub key revoke`.
+    """
+    from vedette_hub import hub
+    from vedette_hub.fleet import enrolment, key_change
+
+    config = load_config(path)
+    engine = hub.open_database(config)
+    made = key_change.rotate(
+        config.state_dir, engine, time.time(), remark=enrolment.REMARK, rings_renewed=key_rings_renewed
+    )
+    click.echo(f"The signing key is {made.new}; key {made.old} is kept as {made.kept}.", err=True)
+    click.echo(f"Restart the hub. Once gateways follow the new key: vedette-hub key revoke {made.old}", err=True)
+
+
+@key.command("revoke")
+@click.argument("key_id", metavar="KEY-ID")
+@config_option
+@reported
+def revoke_key(key_id: str, path: Path | None) -> None:
+    """Have gateways follow KEY-ID no more, although it is in their key ring; the present key says so.
+
+    It goes out with every manifest from now on; a gateway that is away obeys KEY-ID until it is back.
+    """
+    import re
+
+    from vedette_hub import hub, state
+    from vedette_hub.fleet import key_change
+
+    if not re.fullmatch("[0-9a-f]{16}", key_id):
+        raise click.UsageError(f"{key_id!r} is no key id: 16 hexadecimal digits, the second word in a key ring's line")
+    config = load_config(path)
+    engine = hub.open_database(config)
+    key_change.revoke(engine, state.signing_key(config.state_dir), key_id, time.time())
+    click.echo(f"Key {key_id} is revoked: every manifest says so from now on.", err=True)
+
+
 def _instructions(made: Enrolment, out: Path | None) -> str:
     where = f" (also in {out})" if out else ""
     known = "" if made.new else "This gateway was known already; what follows replaces its password.\n\n"

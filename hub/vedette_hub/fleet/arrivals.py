@@ -137,7 +137,7 @@ def _row(topic: str, gateway: str, priority: Priority, row: Row) -> RowArrival:
         match priority:
             case "alerts":
                 content = alert = from_bytes(Alert, raw)
-                fault = _alert_fault(alert, gateway)
+                fault = _alert_fault(alert, gateway) or _coalesced_fault(alert, row.sequence)
             case "reports":
                 content = report = from_bytes(Report, raw)
                 fault = _report_fault(report)
@@ -162,12 +162,31 @@ def _alert_fault(alert: Alert, gateway: str) -> str:
     )
 
 
+def _coalesced_fault(alert: Alert, sequence: int) -> str:
+    """A row may speak only for rows before it, and for no more than its events."""
+    if (coalesced := alert.coalesced) is None:
+        return ""
+    before = 0
+    for first, last in coalesced.rows:
+        if not before < first <= last < sequence:
+            return f"Alert: {first} to {last} is no range of sequence numbers before {sequence}, in ascending order"
+        before = last
+    stood_for = sum(last - first + 1 for first, last in coalesced.rows)
+    if not 1 <= coalesced.alerts <= coalesced.events or coalesced.events != stood_for + 1:
+        return f"Alert: {coalesced.alerts} alerts in {coalesced.events} events cannot stand for {stood_for} rows"
+    return ""
+
+
 def _report_fault(report: Report) -> str:
     for loss in report.losses:
         if fault := _name_fault("Report: epoch", loss.epoch, path=True):
             return fault
         if not 1 <= loss.first <= loss.last <= MAX_NUMBER:
             return f"Report: {loss.first} to {loss.last} is no range of sequence numbers"
+    for damage in report.damages:
+        for epoch in (damage.since, *damage.epochs):
+            if fault := _name_fault("Report: epoch", epoch, path=True):
+                return fault
     for item in report.activations:
         if fault := _name_fault("Report: profile", item.profile) or _name_fault("Report: reason", item.reason):
             return fault

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from vedette_hub.alerts import lifecycle
 from vedette_hub.config import LimitsSection
 from vedette_hub.errors import StoreError
-from vedette_hub.fleet.arrivals import Arrival, RowArrival, StatusArrival, UnparsedArrival, as_unparsed
+from vedette_hub.fleet.arrivals import MAX_NUMBER, Arrival, RowArrival, StatusArrival, UnparsedArrival, as_unparsed
 from vedette_hub.fleet.ledger import Ledger, LedgerFullError
 from vedette_hub.fleet.rollout import due_after_status
 from vedette_hub.store import alerts as alert_store
@@ -24,12 +24,26 @@ from vedette_hub.store import rollout as rollout_store
 from vedette_hub.store import samples as sample_store
 from vedette_hub.store.database import describe, writing
 from vedette_hub.store.fleet import GatewayNews, LedgerKey
-from vedette_models.messages import Alert, Committed, Receipt, Report, SampleBatch, Status
+from vedette_models.messages import (
+    PRIORITIES,
+    Alert,
+    Committed,
+    Damage,
+    DeclaredLoss,
+    Receipt,
+    Report,
+    SampleBatch,
+    Status,
+)
 
 logger = logging.getLogger(__name__)
 
 ALSO_LIMIT = 10_000
 """Sequence numbers one receipt names, so that it stays below the largest message; the others are sent again."""
+
+
+UNKNOWN_EPOCH = "unknown"
+"""Stands in a declared loss for epochs that the gateway itself no longer knows."""
 
 
 class StoreUnavailableError(StoreError):
@@ -177,6 +191,10 @@ class _Batch:
         try:
             if isinstance(arrival.content, Report):
                 self._report(arrival, arrival.content, ledgers)
+            if isinstance(arrival.content, Alert) and arrival.content.coalesced is not None:
+                # One effect for all of them: the rows that are gone will not come, and this one says what they were.
+                for first, last in arrival.content.coalesced.rows:
+                    ledgers[key].add(first, last)
             ledgers[key].add(arrival.sequence)
         except LedgerFullError as error:
             news.held_back += 1
@@ -203,10 +221,23 @@ class _Batch:
             self._news[gateway].lost_rows += lost
             if lost:
                 logger.warning("gateway %r declares %d %s lost: %s", gateway, lost, loss.priority, loss.reason)
+        for damage in report.damages:
+            self._damage(gateway, damage)
         rollout_store.add_activations(self._connection, gateway, report.activations, report.time, self._now)
         missing = {item.sha256 for item in report.activations if item.outcome == "missing"}
         rollout_store.publish_again(self._connection, missing)
         fleet_store.add_report(self._connection, gateway, report, arrival.raw.decode(), self._now)
+
+    def _damage(self, gateway: str, damage: Damage) -> None:
+        """A loss of unknown extent: on record for every class, while the ledgers go on as they are.
+
+        What is on its way from the time before may still come, and counts.
+        """
+        logger.warning("gateway %r has lost what its database held: %s", gateway, damage.reason)
+        for epoch in damage.epochs or (UNKNOWN_EPOCH,):
+            for priority in PRIORITIES:
+                loss = DeclaredLoss(priority, epoch, 1, MAX_NUMBER, f"unknown extent: {damage.reason}")
+                fleet_store.add_loss(self._connection, gateway, loss, 0, damage.time, self._now)
 
     def _keep_unparsed(self, arrival: RowArrival | UnparsedArrival) -> None:
         if arrival.gateway is not None:

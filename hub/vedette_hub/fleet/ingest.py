@@ -56,6 +56,7 @@ class Ingest:
         password: str | None,
         tls: ssl.SSLContext | None,
         clock: Callable[[], float] = time.time,
+        uptime: Callable[[], float] = time.monotonic,
         beside: Callable[[aiomqtt.Client], Coroutine[None, None, None]] | None = None,
     ) -> None:
         self._settings = settings
@@ -64,7 +65,7 @@ class Ingest:
         self._state_dir = state_dir
         self._password = password
         self._tls = tls
-        self._clock = clock
+        self._clock, self._uptime = clock, uptime
         self._beside = beside
         self._queue = ArrivalQueue()
         self._state = IngestState()
@@ -74,7 +75,7 @@ class Ingest:
 
     def hangs(self) -> bool:
         """Whether the store has not answered for so long that a restart is the only help left."""
-        return self._busy_since is not None and time.monotonic() - self._busy_since > HANG_SECONDS
+        return self._busy_since is not None and self._uptime() - self._busy_since > HANG_SECONDS
 
     async def run(self) -> None:
         """Ingest until cancelled; connection and database failures are retried for ever."""
@@ -94,7 +95,7 @@ class Ingest:
             try:
                 async with broker.new_client(self._settings, self._password, self._tls, self._queue) as client:
                     await self._subscribe(client)
-                    connected_at = time.monotonic()
+                    connected_at = self._uptime()
                     self._say(connected=True, problem="")
                     logger.info("ingest: connected to %s as %s", self._settings.url, broker.client_id(self._settings))
                     await self._publish(client, await self._in_thread(self._standing_receipts))
@@ -102,7 +103,7 @@ class Ingest:
                         await self._ingest(client)
             except (aiomqtt.MqttError, OSError) as error:
                 # A connection that lasted was a good one: begin again with a short wait.
-                if connected_at is not None and time.monotonic() - connected_at > RETRY_LONGEST:
+                if connected_at is not None and self._uptime() - connected_at > RETRY_LONGEST:
                     wait = RETRY_FIRST
                 cause = error.__cause__ if isinstance(error.__cause__, aiomqtt.MqttError) else error
                 problem = broker.explain(cause, self._settings)
@@ -216,7 +217,7 @@ class Ingest:
             await asyncio.sleep(ingest_state.HEARTBEAT_SECONDS)
 
     async def _in_thread(self, function: Callable[..., _T], *arguments: object) -> _T:
-        self._busy_since = time.monotonic()
+        self._busy_since = self._uptime()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
         finally:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from vedette_hub.fleet.rollout import Desired, IssuedManifest, compose
 from vedette_hub.learning import registry
 from vedette_hub.store import fleet as fleet_store
+from vedette_hub.store import keys as key_store
 from vedette_hub.store import rollout as store
 from vedette_models.keys import key_id
 from vedette_models.manifest import Release, sign
@@ -32,22 +33,22 @@ def issue(
 
     `again`: nothing new was ordered, so that tries go on being counted.
     """
-    wanted = {
-        name: {profile: item.desired for profile, item in found.items()}
-        for name, found in store.load_desired(connection, names).items()
-    }
+    stored = store.load_desired(connection, names)
+    wanted = {name: {profile: item.desired for profile, item in found.items()} for name, found in stored.items()}
     before = store.load_manifests(connection, names)
     statuses = fleet_store.load_statuses(connection, names)
     releases = _releases(connection, [desired for found in wanted.values() for desired in found.items()])
     signer = key_id(key.verify_key)
+    statements = key_store.load_statements(connection)
     issued = Issued()
     signed: list[tuple[IssuedManifest, bytes]] = []
     hashes: set[str] = set()
     for name in names:
         last = before.get(name)
         try:
-            manifest = compose(name, wanted[name], releases, last, statuses.get(name), now)
-            body = sign(manifest, key)
+            ordered = {profile: item.ordered for profile, item in stored[name].items()}
+            manifest = compose(name, wanted[name], releases, last, statuses.get(name), now, ordered)
+            body = sign(manifest, key, statements)
         except KeyError as error:
             profile, number = error.args[0]
             issued.failures[name] = f"version {number} of profile {profile!r} is no longer in the registry"

@@ -52,10 +52,16 @@ class _Break:
 class Publisher:
     """Publishes manifests and artefacts; without a signing key only those that are signed already."""
 
-    def __init__(self, engine: Engine, key: SigningKey | None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        key: SigningKey | None,
+        clock: Callable[[], float] = time.time,
+        uptime: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._engine = engine
         self._key = key
-        self._clock = clock
+        self._clock, self._uptime = clock, uptime
         self._broke: dict[str, _Break] = {}
 
     async def run(self, client: aiomqtt.Client) -> None:
@@ -87,7 +93,7 @@ class Publisher:
             await asyncio.to_thread(self._sign_again)
             due = await self._read(store.work_due)
         for sha256 in due.artifacts:
-            if sha256 not in self._broke or self._broke[sha256].until <= time.monotonic():
+            if sha256 not in self._broke or self._broke[sha256].until <= self._uptime():
                 await self._publish_artifact(client, sha256)
         if due.manifests:
             await self._publish_manifests(client)
@@ -106,7 +112,7 @@ class Publisher:
         except (aiomqtt.MqttError, asyncio.CancelledError):
             last = self._broke.get(sha256)
             wait = BREAK_FIRST if last is None else min(2 * last.wait, BREAK_LONGEST)
-            self._broke[sha256] = _Break(time.monotonic() + wait, wait)
+            self._broke[sha256] = _Break(self._uptime() + wait, wait)
             if last is not None:
                 logger.error(
                     "publisher: the connection ends again while artefact %s is published, %d bytes; does the broker "

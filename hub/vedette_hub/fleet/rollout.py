@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from vedette_models.manifest import MAX_COUNTER, Manifest, Release, next_counter
 from vedette_models.messages import Activation, Status
 
@@ -93,15 +95,19 @@ def compose(
     before: IssuedManifest | None,
     status: Status | None,
     now: float,
+    ordered: Mapping[str, float] | None = None,
 ) -> Manifest:
     """The next manifest of a gateway: what is `desired` by profile, above every counter it may have seen.
 
-    `releases` has (profile, version); a previous version that is not there any more is left out. The manifest echoes
-    the nonce of the newest status, which proves that it is fresh to a gateway whose clock or counter is lost.
+    `releases` has (profile, version); a previous version that is not there any more is left out. `ordered` says when
+    each profile's order was given. The manifest echoes the nonce of the newest status, which proves that it is fresh to
+    a gateway whose clock or counter is lost.
     """
     reported = status.manifest if status is not None and status.manifest <= TRUSTED_COUNTER else 0
     current = {
-        profile: releases[profile, wanted.current.number]
+        profile: msgspec.structs.replace(
+            releases[profile, wanted.current.number], ordered=(ordered or {}).get(profile, 0.0)
+        )
         for profile, wanted in desired.items()
         if wanted.current is not None
     }

@@ -14,6 +14,8 @@ from vedette_hub.store.schema import activations, artifacts, desired, gateways, 
 from vedette_models.messages import Activation
 
 _CHUNK = 400
+_OUTCOME_LENGTH = 16
+"""Of the column; a newer agent may know an outcome of which this hub does not."""
 _MANIFEST_WORK: tuple[Due, ...] = ("sign", "publish")
 
 
@@ -228,7 +230,7 @@ def add_activations(connection: Connection, gateway: str, found: Sequence[Activa
                 "profile": item.profile,
                 "version": item.version,
                 "sha256": item.sha256,
-                "outcome": item.outcome,
+                "outcome": item.outcome[:_OUTCOME_LENGTH],
                 "reason": item.reason,
                 "detail": item.detail,
                 "counter": item.counter,

@@ -292,6 +292,15 @@ manifests = Table(
     Index(None, "due", "gateway"),
 )
 
+# What signing keys have said of each other, in this order; it goes out with every manifest.
+key_statements = Table(
+    "key_statements",
+    metadata,
+    Column("number", Serial, primary_key=True, autoincrement=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("made", Float, nullable=False),
+)
+
 # What the broker holds for gateways to fetch; the bytes are in `models`.
 artifacts = Table(
     "artifacts",

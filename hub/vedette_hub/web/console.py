@@ -16,6 +16,7 @@ from vedette_hub.times import rfc3339
 from vedette_hub.version import VERSION
 from vedette_hub.web import session
 from vedette_hub.web.overview import Overview, read_overview
+from vedette_models.readings import Quality
 
 blueprint = APIBlueprint(
     "console",
@@ -35,6 +36,11 @@ def _for_templates() -> dict[str, Any]:
 @blueprint.app_template_filter("rfc3339")
 def _rfc3339(seconds: float | None) -> str:
     return rfc3339(seconds) or ""
+
+
+@blueprint.app_template_filter("unset")
+def _unset(quality: int) -> bool:
+    return bool(quality & Quality.GATEWAY_UNSET)
 
 
 @blueprint.app_template_filter("clock")

@@ -46,6 +46,7 @@ _WORDS = {
     "rolled_back": "rolled back there",
     "not ordered here": "not ordered here",
 }
+_PROBATION = "runs it, on probation"
 _EXPLAINED = ("refused", "missing", "rolled_back")
 
 
@@ -151,10 +152,11 @@ def _standing(item: Standing, group: str) -> dict[str, Any]:
     if item.last is not None and item.progress in _EXPLAINED:
         last = item.last.activation
         explanation = ": ".join(part for part in (last.reason.replace("_", " "), last.detail) if part)
+    tried = item.running is not None and item.running.on_probation
     return {
         **standing_answer(item),
         "gateway": item.gateway,
         "group": group,
-        "words": _WORDS[item.progress],
+        "words": _PROBATION if tried and item.progress == "running" else _WORDS[item.progress],
         "explanation": explanation,
     }

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_DEPTH = 16
-MAX_CELLS = 1 << 20
-"""Trees x 2^depth: bounds the memory of the tables to about 20 MiB."""
+MAX_TREES = 4_096
+MAX_CELLS = 1 << 19
+"""Trees x 2^depth: bounds the memory of the tables to about 16 MiB."""
 _CHUNK = 256
-"""Vectors scored at a time: few enough that what is gathered for them stays near the processor."""
+"""Vectors scored at a time, at most: few enough that what is gathered for them stays near the processor."""
+_CHUNK_CELLS = 1 << 18
+"""Vectors x trees scored at a time."""
 
 
 class Tree(NamedTuple):
@@ -93,7 +96,7 @@ class Forest:
     """
 
     def __init__(self, nodes: Nodes, trees: int, max_samples: int, offset: float, width: int) -> None:
-        if not 1 <= trees <= MAX_CELLS or not 2 <= max_samples <= 2**31 or not -1.0 <= offset <= 0.0:
+        if not 1 <= trees <= MAX_TREES or not 2 <= max_samples <= 2**31 or not -1.0 <= offset <= 0.0:
             raise ArtifactRejected(
                 Rejection.WRONG_FIELD, f"{trees} trees of {max_samples} samples with offset {offset}: no forest"
             )
@@ -146,10 +149,11 @@ class Forest:
         if vectors.ndim != 2 or vectors.shape[1] != self.width:
             raise ValueError(f"vectors need {self.width} features, got {vectors.shape}")
         path = np.empty(len(vectors))
-        for first in range(0, len(vectors), _CHUNK):
-            part = vectors[first : first + _CHUNK]
+        chunk = min(_CHUNK, _CHUNK_CELLS // self.trees)
+        for first in range(0, len(vectors), chunk):
+            part = vectors[first : first + chunk]
             # A single column numpy would add pairwise, not tree by tree as scikit-learn does.
-            path[first : first + _CHUNK] = self._path_lengths(part if len(part) > 1 else part.repeat(2, axis=0))[
+            path[first : first + chunk] = self._path_lengths(part if len(part) > 1 else part.repeat(2, axis=0))[
                 : len(part)
             ]
         score: NDArray[np.float64] = -(2.0 ** -(path / self._normal))
@@ -178,8 +182,8 @@ class Forest:
 class _Level(NamedTuple):
     """The nodes of one level: tree, place within it (as if all nodes above split), and which of them split."""
 
-    tree: NDArray[np.intp]
-    place: NDArray[np.intp]
+    tree: NDArray[np.int32]
+    place: NDArray[np.int32]
     splits: NDArray[np.bool_]
 
 
@@ -191,7 +195,7 @@ def _levels(splits: NDArray[Any], trees: int) -> list[_Level]:
     """
     levels: list[_Level] = []
     roots = min(trees, len(splits) + 1)  # one more than there can be is enough to refuse
-    tree, place, start = np.arange(roots), np.zeros(roots, np.intp), 0
+    tree, place, start = np.arange(roots, dtype=np.int32), np.zeros(roots, np.int32), 0  # cells fit easily
     while len(tree):
         if len(levels) > MAX_DEPTH or trees << len(levels) > MAX_CELLS:
             raise ArtifactRejected(

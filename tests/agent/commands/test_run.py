@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.agent.agent_process import Notifications, agent, configure
+from tests.agent.agent_process import Notifications, agent, command, configure
 from tests.agent.mqtt_ends import Device, device
 from tests.brokers import Mosquitto
 from vedette_models import messages
@@ -113,6 +113,7 @@ def test_what_was_learnt_is_resumed_and_its_age_told(config: Path, broker: Mosqu
             assert running.stop() == 0
 
 
+@pytest.mark.fault(fault="a damaged checkpoint at the start", expected="said, put aside, and the agent learns anew")
 def test_a_damaged_checkpoint_is_said_and_does_not_stop_the_agent(config: Path, tmp_path: Path) -> None:
     folder = tmp_path / "state" / "checkpoints"
     folder.mkdir(parents=True)
@@ -124,13 +125,37 @@ def test_a_damaged_checkpoint_is_said_and_does_not_stop_the_agent(config: Path, 
         assert running.stop() == 0
 
 
-def test_a_database_that_cannot_be_used_is_exit_code_1_with_a_hint(config: Path, tmp_path: Path) -> None:
+@pytest.mark.fault(fault="a database file that is none at the start", expected="set aside and said; the agent runs")
+def test_a_database_that_is_none_is_set_aside_and_said(config: Path, tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "agent.db").write_bytes(b"no database at all" * 1000)
     with agent(config) as running:
-        assert running.process.wait(20) == 1
-        assert "move it away and start again" in running.log
+        said = running.until(lambda: [p for p in running.status().get("problems", []) if "damaged" in p], "said")
+        (aside,) = (tmp_path / "state").glob("agent.db.damaged-*")
+        assert aside.name in said[0]
+        assert aside.read_bytes() == b"no database at all" * 1000
         assert "Traceback" not in running.log
+        assert aside.name in command(config, "outbox").stdout
+        assert running.stop() == 0
+
+
+def test_a_database_that_a_folder_stands_in_for_is_exit_code_1_with_a_hint(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "state" / "agent.db").mkdir(parents=True)
+    with agent(config) as running:
+        assert running.process.wait(20) == 1
+        assert "must be able to write its state_dir" in running.log
+        assert "Traceback" not in running.log
+
+
+def test_a_status_file_that_cannot_be_written_is_said_once(config: Path, broker: Mosquitto, tmp_path: Path) -> None:
+    (tmp_path / "state" / "status.json").mkdir(parents=True)
+    with device(broker.port) as display:
+        display.subscribe("vedette/gw/status")
+        with agent(config) as running:
+            running.until(lambda: len(display.messages) >= 5, "five heartbeats")
+            assert "is a directory" in str(last_status(display).problems).lower()
+            assert running.log.count("status.json") == 1
+            assert running.stop() == 0
 
 
 def test_a_broker_that_is_not_there_is_a_problem_in_the_status_and_no_reason_to_end(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from tests.agent.agent_process import AgentProcess, agent, command, configure
 from tests.agent.hub_simulator import HubSimulator
 from tests.agent.mqtt_ends import device
 from tests.brokers import Mosquitto
+from vedette_agent.config.models import OutboxLimits
+from vedette_agent.delivery.outbox import Outbox
+from vedette_models import messages
+from vedette_models.messages import Status
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +129,24 @@ def test_problems_are_exit_code_1(tmp_path: Path) -> None:
         said = command(config, "status")
     assert said.returncode == 1
     assert "problem  devices broker mqtt://127.0.0.1:1: connection to 127.0.0.1:1 refused" in said.stdout
+
+
+def test_how_long_the_outbox_lasts_and_what_became_of_storms_is_said(nobody: Path) -> None:
+    state = nobody.parent / "state"
+    state.mkdir()
+    now = time.time()
+    said = Status("gw", True, now, now, outbox_rows=7, outbox_hours=5.5, coalesced_rows=40)
+    (state / "status.json").write_bytes(messages.to_bytes(said))
+    lines = command(nobody, "status").stdout.splitlines()
+    assert "offline  the outbox lasts for 5.5 h without the hub, as it is being filled now" in lines
+    assert "storms   40 rows put together with others before they were sent" in lines
+    assert json.loads(command(nobody, "status", "--json").stdout)["outbox_hours"] == 5.5
+
+
+def test_damaged_databases_are_listed_beside_the_outbox(nobody: Path) -> None:
+    state = nobody.parent / "state"
+    Outbox(state / "agent.db", "gw", OutboxLimits(), to_hub=True).close()
+    (state / "agent.db.damaged-20260101T000000Z").write_bytes(b"")
+    assert "agent.db.damaged-20260101T000000Z: a damaged database, set aside" in command(nobody, "outbox").stdout
+    answer = json.loads(command(nobody, "outbox", "--json").stdout)
+    assert (answer["set_aside"], answer["hours_left"]) == (["agent.db.damaged-20260101T000000Z"], None)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -25,9 +26,9 @@ ALERTS = "vedette/gw/+/alert/+"
 class Gateway:
     """An outbox without a hub, and its local alerts."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, rows: int = 100_000) -> None:
         self.open: list[Alert] = []
-        self.box = Outbox(folder / "agent.db", "gw", OutboxLimits(), to_hub=False)
+        self.box = Outbox(folder / "agent.db", "gw", OutboxLimits(max_rows=rows), to_hub=False)
         self.database = DatabaseThread()
         self.watching = Watching(broker_of(url), ["plant/#"])
         self.local = LocalAlerts(
@@ -62,8 +63,8 @@ class Gateway:
 
 
 @contextlib.asynccontextmanager
-async def running(url: str, folder: Path) -> AsyncIterator[Gateway]:
-    gateway = Gateway(url, folder)
+async def running(url: str, folder: Path, rows: int = 100_000) -> AsyncIterator[Gateway]:
+    gateway = Gateway(url, folder, rows)
     try:
         await until(lambda: gateway.watching.telemetry.connection.up)
         yield gateway
@@ -127,6 +128,24 @@ async def test_a_display_hears_raised_and_cleared_in_order(mosquitto: Mosquitto,
     assert [messages.from_bytes(Alert, p).score for p in payloads[::2]] == [float(i + 1) for i in range(150)]
 
 
+async def test_an_event_that_a_full_box_gave_up_is_shown_all_the_same(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    async with running(mosquitto.url, tmp_path, rows=2) as gateway:
+        await gateway.commit(alert(id="1", device="ends"))
+        await gateway.emptied()
+        await gateway.commit(
+            alert(id="2", device="lasts"),
+            cleared(id="1", device="ends", revision=2),
+            alert(id="3", device="third"),
+            alert(id="4", device="fourth"),
+        )
+        await until_true(lambda: shown(mosquitto.port, {"lasts", "third", "fourth"}))
+
+
+async def shown(port: int, devices: set[str]) -> bool:
+    kept = await asyncio.to_thread(retained_topics, port)
+    return {topic.split("/")[2] for topic in kept} == devices
+
+
 async def test_connecting_clears_what_is_not_open_and_publishes_what_is(mosquitto: Mosquitto, tmp_path: Path) -> None:
     with device(mosquitto.port) as other:
         other.publish("vedette/gw/ghost/alert/anomaly", messages.to_bytes(alert(device="ghost")), retain=True)
@@ -179,11 +198,12 @@ async def test_what_happened_while_the_broker_was_away_is_made_up_for(mosquitto:
 
 async def test_a_row_of_a_newer_agent_does_not_hold_up_the_others(mosquitto: Mosquitto, tmp_path: Path) -> None:
     async with running(mosquitto.url, tmp_path) as gateway:
-        gateway.box.database.connection.execute(
-            "INSERT INTO outbox (priority, epoch, sequence, written, topic, body, local_done, hub_done) "
-            "VALUES (0, 'new', 1, 1.0, 'vedette/gw/odd/alert/anomaly', ?, 0, 1)",
-            (b'{"unknown":1}',),
-        )
+        with contextlib.closing(sqlite3.connect(gateway.box.database.path, isolation_level=None)) as other:
+            other.execute(
+                "INSERT INTO outbox (priority, epoch, sequence, written, topic, body, local_done, hub_done) "
+                "VALUES (0, 'new', 1, 1.0, 'vedette/gw/odd/alert/anomaly', ?, 0, 1)",
+                (b'{"unknown":1}',),
+            )
         await gateway.commit(alert())
         await gateway.emptied()
         assert list(retained(mosquitto.port)) == ["vedette/gw/d1/alert/anomaly"]

@@ -17,7 +17,8 @@ from tests.brokers import Mosquitto
 from vedette_agent.config.models import OutboxLimits
 from vedette_agent.delivery import uplink as uplink_module
 from vedette_agent.delivery.database_thread import DatabaseThread
-from vedette_agent.delivery.outbox import Outbox, PendingRow
+from vedette_agent.delivery.outbox import Outbox
+from vedette_agent.delivery.rows import PendingRow
 from vedette_agent.delivery.uplink import BYTES_PER_DELIVERY, ROWS_PER_DELIVERY, Uplink, deliveries
 from vedette_agent.mqtt.transport import Will
 from vedette_agent.reading.effects import Effects
@@ -199,7 +200,7 @@ async def test_declared_losses_reach_the_hub(broker: Mosquitto, tmp_path: Path, 
     there = hub()
     await until(lambda: there.ready)
     box = Outbox(tmp_path / "agent.db", name, OutboxLimits(max_rows=20), to_hub=True)
-    box.commit(Effects(alerts=[alert() for _ in range(50)]), 1.0)
+    box.commit(Effects(alerts=[alert(device=f"d{i}") for i in range(50)]), 1.0)
     epoch = box.epoch
     box.local_done([row.id for row in box.pending_local(1000)])
     box.close()

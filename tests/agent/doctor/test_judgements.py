@@ -231,7 +231,7 @@ CASES: dict[str, tuple[Judge, list[str], str]] = {
     "no folder yet": (folder(exists=False), ["warning"], "StateDirectory="),
     "a file for a folder": (folder(is_folder=False), ["failed"], "Correct state_dir"),
     "a whole database": (lambda _c: database.judge(FOLDER, Checked(version=1, bytes=2**20)), ["ok"], "1.0 MiB"),
-    "a damaged database": (lambda _c: database.judge(FOLDER, Checked(problem="row 3")), ["failed"], ".damaged"),
+    "a damaged database": (lambda _c: database.judge(FOLDER, Checked(problem="row 3")), ["failed"], "moves it aside"),
     "a database of tomorrow": (lambda _c: database.judge(FOLDER, Checked(version=99)), ["failed"], "newer release"),
     "no database": (lambda _c: database.judge(FOLDER, Checked(exists=False)), ["not tested"], "no agent has run"),
     "a database of others": (lambda _c: database.judge(FOLDER, Checked(unread="denied")), ["not tested"], "sudo"),

@@ -91,7 +91,13 @@ def test_flipped_bits_are_found(path: Path, damage: str) -> None:
     data[start : start + 4096] = os.urandom(4096)
     path.write_bytes(data)
     found = database.judge(path, database.look(path, SECONDS))
-    assert (found.outcome, f"mv {path}" in found.fix) == ("failed", True)
+    assert (found.outcome, "moves it aside" in found.fix) == ("failed", True)
+
+
+def test_a_database_that_was_set_aside_is_said(path: Path) -> None:
+    path.with_name("agent.db.damaged-20260101T000000Z").write_bytes(b"")
+    found = database.judge(path, database.look(path, SECONDS))
+    assert (found.outcome, "agent.db.damaged-20260101T000000Z" in found.seen) == ("warning", True)
 
 
 def test_a_check_that_takes_too_long_is_given_up(path: Path) -> None:

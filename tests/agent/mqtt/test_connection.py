@@ -141,6 +141,7 @@ async def test_a_session_taken_over_is_said_with_its_reason() -> None:
         assert "set client_id" in said
 
 
+@pytest.mark.fault(fault="something else than a broker answers", expected="said with what to do; the agent tries on")
 @pytest.mark.parametrize(
     "answer",
     [

@@ -144,7 +144,7 @@ class Evil:
 def test_a_failed_write_leaves_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "pump.npz"
     save(path, CHECKPOINT)
-    path.with_suffix(".new").mkdir()
+    path.with_name(f"{path.name}.new").mkdir()
     with pytest.raises(OSError, match="directory"):
         save(path, CHECKPOINT._replace(time=999.0))
     read = load(path)

@@ -19,10 +19,12 @@ from tests.models.forests import isolation_forest, normal_readings
 from vedette_agent.reading import checkpoint
 from vedette_agent.reading.profile_watch import ProfileWatch
 from vedette_agent.reading.reservoir import Reservoir
+from vedette_agent.reading.trial import Evidence, Failure, OnTrial
 from vedette_models.detectors.isolation_forest import IsolationForest
 from vedette_models.messages import Alert, Segment
 from vedette_models.profile import Channel, Decisions, Profile
 from vedette_models.readings import ReadingBatch
+from vedette_models.rejection import Rejection
 
 PUMP = Profile("pump", (Channel("flow"), Channel("pressure")), Decisions(alerts_per_week=1.0))
 WIDTH = 4
@@ -302,3 +304,65 @@ def test_a_baseline_from_the_hub_stands_in_for_our_own_and_hands_back() -> None:
     watch.use(None)
     assert own in watch.pipeline.detectors
     assert all(np.array_equal(after[name][:4], array[:4]) for name, array in own.state().items())
+
+
+def on_trial(new: IsolationForest, old: IsolationForest | None, **options: bool) -> OnTrial:
+    return OnTrial(new, old, Evidence(1e9), lambda: 0.0, **options)
+
+
+def test_a_trial_that_ends_badly_leaves_the_one_before_with_all_it_would_have_seen() -> None:
+    tried, steady = watch_of(4), watch_of(4)
+    old = forest()
+    tried.use(old)
+    steady.use(forest())
+    said = forest_scores(tried, readings(0, 50))
+    trial = on_trial(forest(), old)
+    tried.use(trial)
+    said += forest_scores(tried, readings(50, 50))
+    trial.failure = Failure(Rejection.CRASHED, "planted")
+    said += forest_scores(tried, readings(100, 50))
+    tried.use(old)
+    said += forest_scores(tried, readings(150, 100))
+    assert said == forest_scores(steady, readings(0, 250))
+    assert any(said)
+
+
+def test_a_trial_is_resumed_with_what_the_checkpoint_knows_for_both(tmp_path: Path) -> None:
+    before, after, steady = watch_of(4), watch_of(4), watch_of(4)
+    for watch in (before, steady):
+        watch.use(forest())
+    forest_scores(before, readings(0, 50))
+    path = checkpoint.path_of(tmp_path, "pump")
+    checkpoint.save(path, before.checkpoint(1.0))
+    saved = checkpoint.load(path)
+    assert saved is not None
+    after.restore(saved)
+    old = forest()
+    trial = on_trial(forest(), old, resumed=True)
+    after.use(trial)
+    said = forest_scores(after, readings(50, 50))
+    trial.failure = Failure(Rejection.CRASHED, "planted")
+    said += forest_scores(after, readings(100, 50))
+    after.use(old)
+    said += forest_scores(after, readings(150, 50))
+    assert said == forest_scores(steady, readings(0, 200))[50:]
+
+
+def test_a_trial_of_the_detector_that_watches_anyway_hands_back_what_it_knows() -> None:
+    channels = Profile("pump", (Channel("flow"), Channel("pressure")), Decisions(alerts_per_week=1.0))
+    watch = watch_of(4, profile=channels)
+    first, second = mahalanobis(2, 0), mahalanobis(2, 0)
+    watch.use(first)
+    watch.process(readings(0, 100))
+    trial = OnTrial(second, first, Evidence(1e9), lambda: 0.0)
+    watch.use(trial)
+    watch.process(readings(100, 100))
+    assert isinstance(watch.left_out(), dict)
+    trial.failure = Failure(Rejection.CRASHED, "planted")
+    watch.process(readings(200, 50))
+    watch.use(first)
+    watch.use(None)
+    own = next(detector for detector in watch.pipeline.own if detector.name == "mahalanobis")
+    known = first.state()["progress"]
+    assert own.state()["progress"][:4].tolist() == known[:4].tolist()
+    assert np.any(known)

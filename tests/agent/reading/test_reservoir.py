@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vedette_agent.reading.reservoir import Reservoir
 from vedette_models.messages import Segment
-from vedette_models.readings import ReadingBatch
+from vedette_models.readings import Quality, ReadingBatch
 
 PLENTY = 10_000
 bounded = settings(max_examples=80, deadline=None, derandomize=True)
@@ -201,3 +201,12 @@ def test_values_come_out_as_they_went_in(value: float) -> None:
     batch = ReadingBatch.of([0, 0], [0.0, 1.0], [[value, np.nan], [np.nan, value]])
     reservoir.offer(batch, np.zeros(2, np.bool_), name)
     assert reservoir.take()[0].values == ((value, None), (None, value))
+
+
+def test_a_segment_says_what_is_known_of_its_times_and_the_next_one_does_not() -> None:
+    reservoir = Reservoir(1, 2, 9)
+    quality = [0, Quality.ARRIVAL_TIME, Quality.CLOCK_AHEAD, 0, 0, 0]
+    batch = ReadingBatch.of([0] * 6, np.arange(6.0), np.ones((6, 1)), quality)
+    reservoir.offer(batch, np.zeros(6, np.bool_), name)
+    found = {segment.times[0]: segment.time_quality for segment in reservoir.take()}
+    assert found == {0.0: Quality.ARRIVAL_TIME, 2.0: Quality.CLOCK_AHEAD, 4.0: 0}

@@ -35,6 +35,7 @@ max_age = "none"
 [models]
 key_ring = "keys"
 fetch_timeout = "{fetch_timeout}"
+probation = "{probation}"
 
 [samples]
 {samples}
@@ -66,6 +67,7 @@ class Gateway:
         gateway: str = "gw",
         hub_port: int | None = None,
         fetch_timeout: str = "30s",
+        probation: str = "none",
         samples: str = "",
         more: str = "",
     ) -> None:
@@ -77,6 +79,7 @@ class Gateway:
             port=port,
             hub_port=hub_port or port,
             fetch_timeout=fetch_timeout,
+            probation=probation,
             samples=samples,
             more=more,
         )

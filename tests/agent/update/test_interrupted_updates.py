@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -108,9 +108,17 @@ UPDATES = {
 }
 
 
+@pytest.mark.fault(
+    fault="a kill at any disk operation of an update of models",
+    expected="a valid model runs after the restart; the update is completed and told",
+)
 @pytest.mark.parametrize(("before", "after"), UPDATES.values(), ids=UPDATES.keys())
 async def test_a_kill_at_any_point_of_an_update_leaves_a_valid_model_and_the_update_completes(
-    tmp_path: Path, disk: Disk, before: bytes | None, after: bytes
+    tmp_path: Path,
+    disk: Disk,
+    before: bytes | None,
+    after: bytes,
+    record_property: Callable[[str, object], None],
 ) -> None:
     kills = 0
     for operation in range(200):
@@ -140,8 +148,13 @@ async def test_a_kill_at_any_point_of_an_update_leaves_a_valid_model_and_the_upd
         assert len(world.told[told:]) in (1, 2), "told once, or twice where the kill came in between"
         assert not list((world.folder / "models").glob("*.model.new")), "a half written artefact is cleared away"
     assert kills > 15
+    record_property("observed", f"{kills} kills, one at each operation; a valid model each time")
 
 
+@pytest.mark.fault(
+    fault="the file of the running model is damaged",
+    expected="the one before runs until it is fetched again",
+)
 async def test_a_damaged_artefact_gives_way_to_the_one_before_and_is_fetched_again(tmp_path: Path) -> None:
     world = World(tmp_path)
     await world.live(order(1, 1, OLD), at_start=[])
@@ -154,6 +167,7 @@ async def test_a_damaged_artefact_gives_way_to_the_one_before_and_is_fetched_aga
     assert [a.outcome for a in world.told] == ["activated", "activated", "rolled_back", "activated"]
 
 
+@pytest.mark.fault(fault="the file of the running model is gone", expected="it is fetched again")
 async def test_a_lost_artefact_is_fetched_again(tmp_path: Path) -> None:
     world = World(tmp_path)
     await world.live(order(1, 1, OLD), at_start=[])
@@ -164,6 +178,10 @@ async def test_a_lost_artefact_is_fetched_again(tmp_path: Path) -> None:
     assert [a.outcome for a in world.told] == ["activated", "removed", "activated"]
 
 
+@pytest.mark.fault(
+    fault="the disk is full during updates of models",
+    expected="each update is completed once there is room",
+)
 async def test_a_disk_that_is_full_for_a_while_stops_nothing(
     tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,9 +117,12 @@ def test_a_gateway_shows_what_was_ordered_what_runs_and_what_became_of_it(fleet:
     say(fleet, manifest=1, models={"other": RunningModel(4, "e" * 64, "lof")})
     fan, other = call("GET", "gateways/gw-1")[1]["models"]
     assert (fan["last_activation"]["outcome"], fan["last_activation"]["reason"]) == ("refused", "golden_mismatch")
-    assert (other["progress"], other["running"]) == ("not ordered here", 4)
+    assert (other["progress"], other["running"], other["on_probation"]) == ("not ordered here", 4, False)
     listed = call("GET", "gateways")[1]["gateways"]
     assert [len(gateway["models"]) for gateway in listed] == [2, 0]
+    say(fleet, manifest=1, models={"fan": RunningModel(1, first, "lof", on_probation=True)})
+    (fan,) = call("GET", "gateways/gw-1")[1]["models"]
+    assert (fan["progress"], fan["on_probation"]) == ("running", True)
 
 
 @pytest.mark.parametrize(

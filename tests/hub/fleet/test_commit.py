@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from sqlalchemy import Engine, event, func, select
 
 from tests.hub.gateway import alert, row
 from vedette_hub.alerts import lifecycle
+from vedette_hub.api.answers import alert_answer
 from vedette_hub.config import LimitsSection
 from vedette_hub.fleet.arrivals import parse
 from vedette_hub.fleet.commit import Outcome, StoreUnavailableError, commit
@@ -21,7 +23,18 @@ from vedette_hub.store.database import open_store, reading, writing
 from vedette_hub.store.migrate import migrate
 from vedette_hub.store.schema import alert_events, losses, reports, unparsed
 from vedette_models import topics
-from vedette_models.messages import Alert, Committed, DeclaredLoss, Delivery, Report, Row, Status, to_bytes
+from vedette_models.messages import (
+    Alert,
+    Coalesced,
+    Committed,
+    Damage,
+    DeclaredLoss,
+    Delivery,
+    Report,
+    Row,
+    Status,
+    to_bytes,
+)
 
 LIMITS = LimitsSection()
 NOW = 1_800_000_000.0
@@ -215,3 +228,53 @@ def test_a_gap_too_many_is_held_back_and_comes_through_later(engine: Engine, mon
     assert gateway_row(engine).held_back == 1
     take(engine, row(1, alert(1)), row(2, alert(2)), row(4, alert(4)))
     assert committed(take(engine, row(5, alert(5)))) == [Committed("alerts", "e1", 5)]
+
+
+def coalesced(number: int, *rows: tuple[int, int], alerts: int = 2) -> Alert:
+    events = 1 + sum(last - first + 1 for first, last in rows)
+    several = Coalesced(alerts=alerts, events=events, first=1.0, last=2.0, revision=1, rows=rows)
+    return msgspec.structs.replace(alert(number), coalesced=several)
+
+
+def test_a_row_that_stands_for_others_has_one_effect_and_explains_their_numbers(engine: Engine) -> None:
+    outcome = take(engine, row(1, alert(1)), row(6, coalesced(2, (2, 3), (5, 5))))
+    assert committed(outcome) == [Committed("alerts", "e1", 3, (5, 6))]
+    again = take(engine, row(6, coalesced(2, (2, 3), (5, 5))), row(4, alert(3)))
+    assert committed(again) == [Committed("alerts", "e1", 6)]
+    assert again.duplicates == 1
+    with reading(engine) as connection:
+        found = alert_store.list_alerts(connection, AlertFilter(), limit=10)
+    assert len(found) == 3
+    several = alert_answer(next(stored for stored in found if stored.record.event.coalesced))["coalesced"]
+    assert (several["alerts"], several["events"], several["first"], several["last"]) == (2, 4, 1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        coalesced(1, (6, 9)),
+        coalesced(1, (3, 4), (2, 2)),
+        coalesced(1, (0, 1)),
+        coalesced(1, (1, 2), alerts=9),
+        msgspec.structs.replace(coalesced(1, (1, 2)), coalesced=Coalesced(1, 99, 1.0, 2.0, 1, ((1, 2),))),
+    ],
+)
+def test_a_row_speaks_for_no_others_than_those_before_it(engine: Engine, wrong: Alert) -> None:
+    outcome = take(engine, row(5, wrong))
+    assert outcome.unparsed == 1
+    assert committed(outcome) == [Committed("alerts", "e1", 0, (5,))], "the row itself is receipted, and kept raw"
+
+
+def test_a_damaged_database_is_a_loss_of_unknown_extent_on_record(engine: Engine) -> None:
+    take(engine, row(1, alert(1)), row(3, alert(3)))
+    report = Report(NOW, damages=(Damage(NOW, "malformed", "e2", ("e1",)),))
+    take(engine, row(1, report, epoch="e2"), subject="reports")
+    with reading(engine) as connection:
+        found = connection.execute(select(losses.c.priority, losses.c.epoch, losses.c.rows, losses.c.reason)).all()
+    assert {(priority, epoch, rows) for priority, epoch, rows, _ in found} == {
+        ("alerts", "e1", 0), ("reports", "e1", 0), ("samples", "e1", 0)
+    }  # fmt: skip
+    assert all("unknown extent: malformed" in reason for *_, reason in found)
+    late = take(engine, row(2, alert(2)))
+    assert late.rows == 1, "what was on its way still counts"
+    assert committed(late) == [Committed("alerts", "e1", 3)]

@@ -83,6 +83,10 @@ def _status(engine: Engine) -> object:
     return found.status if found else None
 
 
+@pytest.mark.fault(
+    fault="garbage on a gateway's topics at the hub",
+    expected="kept raw and receipted; the alerts between it are stored",
+)
 def test_garbage_delays_nobody(engine: Engine, tmp_path: Path, mosquitto: Mosquitto) -> None:
     with running(engine, tmp_path, BrokerSection(url=mosquitto.url)), SimulatedGateway(mosquitto.port) as gateway:
         for number in range(1, 51):
@@ -94,6 +98,10 @@ def test_garbage_delays_nobody(engine: Engine, tmp_path: Path, mosquitto: Mosqui
     assert len(stored(engine)) == 25
 
 
+@pytest.mark.fault(
+    fault="rows sent three times, the hub's broker stopped and killed meanwhile",
+    expected="every alert stored once",
+)
 def test_duplicates_and_broker_restarts_change_nothing(
     engine: Engine, tmp_path: Path, start_mosquitto: Callable[..., Mosquitto]
 ) -> None:
@@ -126,6 +134,7 @@ def test_what_was_sent_while_the_hub_was_away_arrives(engine: Engine, tmp_path: 
             wait_for(lambda: gateway.pending() == 0, "the queued row is receipted without being sent again")
 
 
+@pytest.mark.fault(fault="receipts are lost on their way", expected="repeated; the box empties")
 def test_a_hub_that_comes_back_repeats_its_receipts(engine: Engine, tmp_path: Path, mosquitto: Mosquitto) -> None:
     # No session at the broker: what the gateway sends meanwhile is lost, so that no duplicate can bring the receipt.
     settings = BrokerSection(url=mosquitto.url, session_expiry=0)
@@ -139,6 +148,7 @@ def test_a_hub_that_comes_back_repeats_its_receipts(engine: Engine, tmp_path: Pa
             wait_for(lambda: gateway.pending() == 0, "the receipt that got lost is repeated")
 
 
+@pytest.mark.fault(fault="the hub's database is locked", expected="nothing is receipted until it has committed")
 def test_while_the_database_takes_nothing_nothing_is_receipted(
     engine: Engine, tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:

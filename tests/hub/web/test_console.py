@@ -20,6 +20,7 @@ from vedette_hub.store import tokens
 from vedette_hub.store.database import writing
 from vedette_models import topics
 from vedette_models.messages import ChannelReason, Delivery, Status, to_bytes
+from vedette_models.readings import Quality
 
 HOSTILE = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>"
 
@@ -163,6 +164,17 @@ def test_hostile_names_stay_text(browser: Any, engine: Engine) -> None:
         assert "<script>alert" not in text
         assert "<img" not in text
         assert text.count("&lt;script&gt;alert") >= 8
+
+
+def test_restricted_devices_and_times_nobody_knows_are_seen(browser: Any, engine: Engine) -> None:
+    report_status(engine, devices=9, quarantined=2, rate_limited=1)
+    raise_alert(engine, time_quality=int(Quality.GATEWAY_UNSET | Quality.ARRIVAL_TIME))
+    text = page(browser)
+    assert "2 in quarantine" in text
+    assert "1 beyond rate" in text
+    assert "time not known" in text
+    report_status(engine, devices=9)
+    assert "in quarantine" not in page(browser)
 
 
 def test_impossible_times_do_not_break_the_page(browser: Any, engine: Engine) -> None:

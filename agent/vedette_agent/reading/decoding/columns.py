@@ -8,7 +8,7 @@ import numpy as np
 
 from vedette_agent.reading.dead_letter import DeadLetter
 from vedette_agent.reading.decoding.row import CELLS, SEQUENCE, TIMES, Row
-from vedette_agent.reading.decoding.timestamps import judge
+from vedette_agent.reading.decoding.timestamps import Arrival, judge
 from vedette_models.readings import ReadingBatch
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Lane:
         return zip(self.origins, self.devices, self.rows, strict=True)
 
     def columns(
-        self, table: DeviceTable, now: float, policy: TimePolicy, retained: Collection[int]
+        self, table: DeviceTable, arrival: Arrival, policy: TimePolicy, retained: Collection[int]
     ) -> tuple[Columns | None, list[DeadLetter]]:
         """What is usable, and dead letters for readings without a usable time or without room in the device table.
 
@@ -53,10 +53,10 @@ class Lane:
         if not self.rows:
             return None, []
         gathered = list(zip(*self.rows, strict=True))
-        times = judge(_first_given(gathered[:TIMES]), now, policy)
+        times = judge(_first_given(gathered[:TIMES]), arrival, policy)
         for i in [i for i, (reason, _) in times.refused.items() if reason == "too_old" and self.origins[i] in retained]:
             del times.refused[i]
-        dead = [DeadLetter(self.origins[i], *why) for i, why in times.refused.items()]
+        dead = [DeadLetter(self.origins[i], *why, self.devices[i]) for i, why in times.refused.items()]
         # A device that never sent a usable reading takes no row.
         rows: list[int | None] = [table.find(device) for device in self.devices]
         if dead or None in rows:
@@ -66,7 +66,7 @@ class Lane:
                 elif rows[i] is None and (row := table.row(device)) is not None:
                     rows[i] = row
                 elif rows[i] is None:
-                    dead.append(DeadLetter(self.origins[i], "device_limit", _full(table)))
+                    dead.append(DeadLetter(self.origins[i], "device_limit", _full(table), device))
         origins = np.array(self.origins, np.intp)
         # (C, N) as gathered; a copy in row order is what the stages after this one run through.
         values = np.ascontiguousarray(np.array(gathered[CELLS:], np.float64).T)
@@ -78,7 +78,7 @@ class Lane:
                 values,
                 times.quality,
                 origins,
-                np.full(len(rows), now),
+                np.full(len(rows), arrival.time),
                 times.ahead,
             )
             return Columns(batch, sequence), []
@@ -92,7 +92,7 @@ class Lane:
             values[kept],
             times.quality[kept],
             origins[kept],
-            np.full(len(kept), now),
+            np.full(len(kept), arrival.time),
             times.ahead[kept],
         )
         return Columns(batch, [sequence[i] for i in kept]), dead

@@ -26,10 +26,12 @@ _KINDS = {
 class DecodeError(ValueError):
     """A message or reading that cannot be used: why, and what was seen."""
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+    def __init__(self, reason: Reason, detail: str, device: str = "") -> None:
+        """`device`: who sent it, where the payload has told."""
         super().__init__(detail)
         self.reason: Reason = reason
         self.detail = detail
+        self.device = device
 
 
 def shown(foreign: object) -> str:

@@ -45,6 +45,7 @@ class Routes(dict[str, Route]):
             _readers(stream, names, limits) for stream, names in zip(self._streams, self._names, strict=True)
         ]
         self._remembered = REMEMBERED * limits.max_devices
+        self._longest = limits.topic_length
 
     def __missing__(self, topic: str) -> Route:
         route = self._resolve(topic)
@@ -55,6 +56,8 @@ class Routes(dict[str, Route]):
         return route
 
     def _resolve(self, topic: str) -> Route:
+        if len(topic) > self._longest:  # before it is taken apart: 65,535 bytes may be 32,768 levels
+            raise DecodeError("bad_topic", f"{shown(topic)} is longer than limits.topic_length = {self._longest}")
         if topics.is_own(topic):
             raise DecodeError("bad_topic", f"{shown(topic)} is Vedette's own and never telemetry")
         for i, stream in enumerate(self._streams):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from vedette_agent.clock import EARLIEST as BUILT
+from vedette_agent.clock import LATEST
 from vedette_agent.reading.dead_letter import Reason
 from vedette_agent.reading.decoding.document import shown
 from vedette_models.readings import Quality
@@ -26,6 +28,15 @@ _UNITS = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (1e20, 1e9))
 _LONGEST = 64
 
 
+class Arrival(NamedTuple):
+    """When readings arrived, by our own clock."""
+
+    time: float
+    """Seconds since 1970 UTC."""
+    quality: int = 0
+    """`Quality` of that: what is known of our own clock."""
+
+
 class Times(NamedTuple):
     """Times of N readings."""
 
@@ -36,12 +47,16 @@ class Times(NamedTuple):
     refused: dict[int, tuple[Reason, str]]
     """By index, why a reading cannot be placed in time."""
     ahead: NDArray[np.float64]
-    """(N,) seconds by which the time as sent was ahead of the arrival; NaN where none was sent."""
+    """(N,) seconds by which the time as sent was ahead of the arrival; NaN where none was sent, or the arrival is not
+    known."""
 
 
-def judge(raw: Sequence[float | str | None], now: float, policy: TimePolicy) -> Times:
-    """Times of readings that arrived at `now`: arrival stands in for what is missing or too far ahead."""
-    quality = np.zeros(len(raw), np.uint8)
+def judge(raw: Sequence[float | str | None], arrival: Arrival, policy: TimePolicy) -> Times:
+    """Times of readings that arrived: arrival stands in for what is missing or too far ahead."""
+    if arrival.quality & Quality.GATEWAY_UNSET:
+        return _unjudged(raw, arrival)
+    now = arrival.time
+    quality = np.full(len(raw), arrival.quality, np.uint8)
     oldest = EARLIEST if policy.max_age is None else max(now - policy.max_age, EARLIEST)
     newest = min(now + policy.max_ahead, _UNITS[0][0])
     # Nearly always all times are plain seconds of the last minutes.
@@ -53,18 +68,33 @@ def judge(raw: Sequence[float | str | None], now: float, policy: TimePolicy) -> 
     absent = np.isnan(found)
     ahead = (found > now + policy.max_ahead) & (found < math.inf)
     if absent.any():
-        quality[absent] = Quality.ARRIVAL_TIME
+        quality[absent] |= np.uint8(Quality.ARRIVAL_TIME)
     if ahead.any():
-        quality[ahead] = Quality.CLOCK_AHEAD
+        quality[ahead] |= np.uint8(Quality.CLOCK_AHEAD)
     found[absent | ahead] = now
-    refused: dict[int, tuple[Reason, str]] = {
-        i: ("no_time", f"the time {_written(raw[i])} is none: send seconds or milliseconds since 1970, or ISO 8601")
-        for i in np.flatnonzero(found == math.inf).tolist()
-    }
+    refused = _no_times(raw, found)
     if policy.max_age is not None:
         for i in np.flatnonzero(found < now - policy.max_age).tolist():
             refused[i] = ("too_old", _too_old(raw[i], now - float(found[i]), policy.max_age))
     return Times(found, quality, refused, sent_ahead)
+
+
+def _unjudged(raw: Sequence[float | str | None], arrival: Arrival) -> Times:
+    """Times of readings that arrived when our own clock was not set: a device's is believed where it can be true."""
+    found = seconds(raw)
+    quality = np.full(len(raw), arrival.quality, np.uint8)
+    quality[np.isnan(found)] |= np.uint8(Quality.ARRIVAL_TIME)
+    impossible = ((found < BUILT) | (found >= LATEST)) & (found < math.inf)
+    quality[impossible] |= np.uint8(Quality.CLOCK_WRONG)
+    found[np.isnan(found) | impossible] = arrival.time
+    return Times(found, quality, _no_times(raw, found), np.full(len(raw), np.nan))
+
+
+def _no_times(raw: Sequence[float | str | None], found: NDArray[np.float64]) -> dict[int, tuple[Reason, str]]:
+    return {
+        i: ("no_time", f"the time {_written(raw[i])} is none: send seconds or milliseconds since 1970, or ISO 8601")
+        for i in np.flatnonzero(found == math.inf).tolist()
+    }
 
 
 def seconds(times: Sequence[float | str | None]) -> NDArray[np.float64]:

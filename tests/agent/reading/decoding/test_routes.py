@@ -63,5 +63,17 @@ def test_a_flood_of_topics_does_not_grow_memory() -> None:
             made[f"other/{i}"]
         assert len(made) <= 100
     before = len(made)
-    assert made["line/" + "x" * 60_000].profile == "q"
+    assert made["line/" + "x" * 600].profile == "q"
     assert len(made) == before
+
+
+@pytest.mark.parametrize("topic", ["line/" + "x" * 65_000, "/" * 65_535, "plant" + "/x" * 32_000])
+def test_a_giant_topic_is_refused_before_it_is_taken_apart(topic: str) -> None:
+    made = routes_for(Limits())
+    with pytest.raises(DecodeError) as caught:
+        made[topic]
+    assert caught.value.reason == "bad_topic"
+    assert "limits.topic_length" in caught.value.detail
+    assert len(caught.value.detail) < 500
+    with pytest.raises(DecodeError, match="matches no"):
+        routes_for(Limits(topic_length=65_535))["x" * 65_000]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vedette_agent.config import TimePolicy
-from vedette_agent.reading.decoding.timestamps import EARLIEST, judge, seconds
+from vedette_agent.reading.decoding.timestamps import EARLIEST, Arrival, judge, seconds
 from vedette_models.readings import Quality
 
 NOW = 1_700_000_000.0
@@ -54,10 +54,31 @@ def test_times_of_all_kinds_stand_in_one_column() -> None:
 @given(st.lists(st.floats(NOW - 20, NOW + 20), min_size=1), st.booleans())
 def test_the_short_cut_for_plain_seconds_decides_as_the_long_way(moments: list[float], limited: bool) -> None:
     policy = TimePolicy(max_age=10 if limited else None, max_ahead=10)
-    short, long = judge(moments, NOW, policy), judge([*moments, None], NOW, policy)
+    short, long = judge(moments, Arrival(NOW), policy), judge([*moments, None], Arrival(NOW), policy)
     assert short.seconds.tolist() == long.seconds[:-1].tolist()
     assert short.quality.tolist() == long.quality[:-1].tolist()
     assert short.refused == long.refused
     for i, moment in enumerate(moments):
         assert (i in short.refused) == (limited and moment < NOW - 10)
         assert (short.quality[i] == Quality.CLOCK_AHEAD) == (moment > NOW + 10)
+
+
+def test_while_our_own_clock_is_not_set_a_device_is_believed_where_it_can_be_right() -> None:
+    unset = int(Quality.GATEWAY_UNSET)
+    found = judge([1.79e9, None, 1e6, 9e9, "never", "2026-09-22T00:00:00Z"], Arrival(60.0, unset), TimePolicy())
+    assert found.seconds.tolist()[:4] == [1.79e9, 60.0, 60.0, 60.0]
+    assert found.quality.tolist()[:4] == [
+        unset,
+        unset | Quality.ARRIVAL_TIME,
+        unset | Quality.CLOCK_WRONG,
+        unset | Quality.CLOCK_WRONG,
+    ]
+    assert found.seconds[5] == datetime(2026, 9, 22, tzinfo=UTC).timestamp()
+    assert list(found.refused) == [4]
+    assert np.isnan(found.ahead).all(), "nobody is told that its clock is wrong by one that is not set"
+
+
+def test_what_is_known_of_our_clock_goes_with_every_time() -> None:
+    unsynced = int(Quality.GATEWAY_UNSYNCED)
+    assert judge([NOW, NOW - 1], Arrival(NOW, unsynced), TimePolicy()).quality.tolist() == [unsynced, unsynced]
+    assert judge([None], Arrival(NOW, unsynced), TimePolicy()).quality.tolist() == [unsynced | Quality.ARRIVAL_TIME]
