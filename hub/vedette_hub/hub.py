@@ -49,18 +49,17 @@ def web_application(config: Config) -> APIFlask:
     # Imported here: the process that ingests needs neither Flask nor its memory, and is back sooner after a crash.
     from flask_bootstrap import Bootstrap5  # type: ignore[import-untyped]  # it has no types
 
-    from vedette_hub.api import alerts, forecasts, gateways, health, jobs, metrics, models, rollout
+    from vedette_hub.api import alerts, forecasts, gateways, health, jobs, metrics, models, rollout, session
     from vedette_hub.api.application import new_application
     from vedette_hub.api.context import Context
-    from vedette_hub.web import console, forecast_pages, model_pages, session
+    from vedette_hub.web import account_pages, console, forecast_pages, model_pages
 
     here = Context(config, open_store(config.database_url))
     app = new_application(here)
     app.config["BOOTSTRAP_SERVE_LOCAL"] = True
     Bootstrap5(app)
-    session.configure(
-        app, state.session_key(config.state_dir), hours=config.web.session_hours, secure=config.web.secure_cookies
-    )
+    secure = config.web.secure_cookies or bool(config.web.certificate)
+    session.configure(app, state.session_key(config.state_dir), hours=config.web.session_hours, secure=secure)
     for part in (
         health,
         gateways,
@@ -71,6 +70,7 @@ def web_application(config: Config) -> APIFlask:
         jobs,
         rollout,
         console,
+        account_pages,
         model_pages,
         forecast_pages,
     ):
@@ -103,11 +103,12 @@ def serve(config: Config) -> None:
     with state.lock(config.state_dir), contextlib.ExitStack() as stack:
         engine = open_database(config)
         stack.callback(engine.dispose)
-        new_token = state.first_token(config.state_dir, engine, time.time())
+        state.first_token(config.state_dir, engine, time.time())
+        new_user = state.first_user(config.state_dir, engine, time.time())
         state.session_key(config.state_dir)
         key = prepare_signing_key(config.state_dir, engine)
         listener = stack.enter_context(server.listen(config.web.host, config.web.port))
-        _greet(config, listener, new_token=new_token)
+        _greet(config, listener, new_user=new_user)
         publisher = Publisher(engine, key)
         ingest = Ingest(
             config.broker,
@@ -122,12 +123,14 @@ def serve(config: Config) -> None:
         asyncio.run(_Service(config, listener, ingest, learning).run())
 
 
-def _greet(config: Config, listener: socket.socket, *, new_token: bool) -> None:
+def _greet(config: Config, listener: socket.socket, *, new_user: bool) -> None:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104  # compared only
-    path = config.state_dir / state.TOKEN_FILE
-    made = "; it has just been made" if new_token else ""
-    logger.info("console: http://%s:%d/login (sign in with the token in %s%s)", shown, port, path, made)
+    scheme = "https" if config.web.certificate else "http"
+    logger.info("console: %s://%s:%d/login", scheme, shown, port)
+    if new_user:
+        path = config.state_dir / state.PASSWORD_FILE
+        logger.info("first sign-in: user %s, password in %s; choose another one then", state.FIRST_USER_NAME, path)
 
 
 class _Service:

@@ -9,16 +9,23 @@ from typing import Any
 from apiflask import APIBlueprint, abort
 
 from vedette_hub import state
-from vedette_hub.api.context import bearer, context, who
+from vedette_hub.api.access import requires
+from vedette_hub.api.auditing import note
+from vedette_hub.api.caller import who
+from vedette_hub.api.context import context
+from vedette_hub.api.idempotency import idempotent
 from vedette_hub.api.rollout_shapes import GroupIn, GroupOut, OrderedOut, TargetsIn, ordered_answer
 from vedette_hub.fleet import groups, orders
+from vedette_hub.fleet.order_words import order_words
 from vedette_hub.fleet.orders import OrderError, UnknownModelError, UnknownTargetError
+from vedette_hub.store.database import writing
 
 blueprint = APIBlueprint("rollout", __name__, url_prefix="/api/v1", tag="Models")
 
 
 @blueprint.post("/models/<name:profile>/<int(min=1, max=2147483647):version>/push")
-@blueprint.auth_required(bearer)
+@requires("approver", "push")
+@idempotent
 @blueprint.input(TargetsIn)
 @blueprint.output(OrderedOut)
 @blueprint.doc(responses=[400, 404, 409, 413, 422, 503])
@@ -26,12 +33,16 @@ def push(profile: str, version: int, json_data: TargetsIn) -> dict[str, Any]:
     """Order that gateways run this version; a signed manifest for each of them is published at once."""
     here = context()
     with _answered():
-        key = state.signing_key(here.state_dir)
-        return ordered_answer(orders.push(here.engine, key, profile, version, json_data.chosen(), who(), here.now()))
+        key, targets = state.signing_key(here.state_dir), json_data.chosen()
+        with writing(here.engine) as connection:
+            ordered = orders.push(here.engine, key, profile, version, targets, who(), here.now())
+            note(connection, "model.push", f"{profile} {version}", detail=order_words(targets, ordered))
+    return ordered_answer(ordered)
 
 
 @blueprint.post("/models/<name:profile>/rollback")
-@blueprint.auth_required(bearer)
+@requires("approver", "push")
+@idempotent
 @blueprint.input(TargetsIn)
 @blueprint.output(OrderedOut)
 @blueprint.doc(responses=[400, 404, 409, 413, 422, 503])
@@ -39,12 +50,16 @@ def roll_back(profile: str, json_data: TargetsIn) -> dict[str, Any]:
     """Order that gateways run what was ordered before."""
     here = context()
     with _answered():
-        key = state.signing_key(here.state_dir)
-        return ordered_answer(orders.roll_back(here.engine, key, profile, json_data.chosen(), who(), here.now()))
+        key, targets = state.signing_key(here.state_dir), json_data.chosen()
+        with writing(here.engine) as connection:
+            ordered = orders.roll_back(here.engine, key, profile, targets, who(), here.now())
+            note(connection, "model.rollback", profile, detail=order_words(targets, ordered))
+    return ordered_answer(ordered)
 
 
 @blueprint.post("/models/<name:profile>/unload")
-@blueprint.auth_required(bearer)
+@requires("approver", "push")
+@idempotent
 @blueprint.input(TargetsIn)
 @blueprint.output(OrderedOut)
 @blueprint.doc(responses=[400, 404, 409, 413, 422, 503])
@@ -52,19 +67,26 @@ def unload(profile: str, json_data: TargetsIn) -> dict[str, Any]:
     """Order that gateways run no model of this profile; a roll back brings it back."""
     here = context()
     with _answered():
-        key = state.signing_key(here.state_dir)
-        return ordered_answer(orders.unload(here.engine, key, profile, json_data.chosen(), who(), here.now()))
+        key, targets = state.signing_key(here.state_dir), json_data.chosen()
+        with writing(here.engine) as connection:
+            ordered = orders.unload(here.engine, key, profile, targets, who(), here.now())
+            note(connection, "model.unload", profile, detail=order_words(targets, ordered))
+    return ordered_answer(ordered)
 
 
 @blueprint.put("/gateways/<name:gateway>/group")
-@blueprint.auth_required(bearer)
+@requires("approver", "push")
+@idempotent
 @blueprint.input(GroupIn)
 @blueprint.output(GroupOut)
 @blueprint.doc(responses=[400, 404, 409, 413])
 def set_group(gateway: str, json_data: GroupIn) -> dict[str, Any]:
     """Put a gateway into a group, which orders can be given to; what it was ordered stays as it is."""
+    engine = context().engine
     try:
-        groups.assign(context().engine, gateway, json_data.group)
+        with writing(engine) as connection:
+            groups.assign(engine, gateway, json_data.group)
+            note(connection, "gateway.group", gateway, detail=f"group {json_data.group!r}")
     except UnknownTargetError as error:
         abort(404, str(error))
     except OrderError as error:
