@@ -65,10 +65,13 @@ def check_config(path: Path | None) -> None:
     """Check the configuration in full; exit code 2 when something is wrong."""
     from vedette_hub.fleet.broker import tls_context
     from vedette_hub.learning.scheduler import cron_trigger
+    from vedette_hub.web.tls import Certificate
 
     config = load_config(path)
     config.broker_password()
     tls_context(config.broker)
+    if config.web.certificate:
+        Certificate(config.web.certificate, config.web.key).context()
     cron_trigger(config.learning.schedule)
     click.echo(f"{path or 'defaults'}: the configuration is sound.", err=True)
 

@@ -19,6 +19,7 @@ from vedette_hub.config import Config
 from vedette_hub.store.database import open_store
 from vedette_hub.store.migrate import migrate
 from vedette_hub.web import server
+from vedette_hub.web.tls import Certificate
 
 if TYPE_CHECKING:
     from apiflask import APIFlask
@@ -49,7 +50,20 @@ def web_application(config: Config) -> APIFlask:
     # Imported here: the process that ingests needs neither Flask nor its memory, and is back sooner after a crash.
     from flask_bootstrap import Bootstrap5  # type: ignore[import-untyped]  # it has no types
 
-    from vedette_hub.api import alerts, forecasts, gateways, health, jobs, metrics, models, rollout, session
+    from vedette_hub.api import (
+        alerts,
+        audit,
+        forecasts,
+        gateways,
+        health,
+        jobs,
+        metrics,
+        models,
+        rollout,
+        session,
+        tokens,
+        users,
+    )
     from vedette_hub.api.application import new_application
     from vedette_hub.api.context import Context
     from vedette_hub.web import account_pages, console, forecast_pages, model_pages
@@ -69,6 +83,9 @@ def web_application(config: Config) -> APIFlask:
         models,
         jobs,
         rollout,
+        users,
+        tokens,
+        audit,
         console,
         account_pages,
         model_pages,
@@ -80,7 +97,8 @@ def web_application(config: Config) -> APIFlask:
 
 def serve_web(config: Config, socket_number: int) -> None:
     """The web server's process, started by `serve`."""
-    server.serve(lambda: web_application(config), socket_number, config.web.threads)
+    certificate = (config.web.certificate, config.web.key) if config.web.certificate else None
+    server.serve(lambda: web_application(config), socket_number, config.web.threads, certificate)
 
 
 def serve(config: Config) -> None:
@@ -99,6 +117,8 @@ def serve(config: Config) -> None:
 
     password = config.broker_password()
     tls = broker.tls_context(config.broker)
+    if config.web.certificate:
+        Certificate(config.web.certificate, config.web.key).context()
     state.prepare(config.state_dir)
     with state.lock(config.state_dir), contextlib.ExitStack() as stack:
         engine = open_database(config)

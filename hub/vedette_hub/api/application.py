@@ -8,8 +8,9 @@ from typing import Any
 from apiflask import APIFlask, abort
 from flask import Request, Response, request
 from werkzeug.exceptions import BadRequest
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from vedette_hub.api import access, guard, problems
+from vedette_hub.api import access, guard, openapi, problems, rate_limits
 from vedette_hub.api.context import Context
 from vedette_hub.api.paths import EncodedSlashes, NameConverter
 from vedette_hub.version import VERSION
@@ -81,7 +82,11 @@ def new_application(context: Context) -> APIFlask:
     )
     context.attach(app.extensions)
     problems.register(app)
+    if hops := context.config.web.proxy_hops:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     guard.configure(app)
+    rate_limits.configure(app, context.config.web)
+    app.spec_processor(lambda spec: openapi.describe(app, spec) if isinstance(spec, dict) else spec)
     app.before_request(guard.check_request)
     app.before_request(_refuse_repeated_parameters)
     app.after_request(_add_security_headers)

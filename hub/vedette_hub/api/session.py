@@ -11,7 +11,7 @@ from vedette_hub.store import sessions, users
 from vedette_hub.store.database import reading, writing
 from vedette_hub.store.users import User
 
-_KEY = "session"
+SECRET = "session"  # noqa: S105  # where the cookie has it
 
 
 def configure(app: Flask, secret_key: bytes, *, hours: float, secure: bool) -> None:
@@ -38,12 +38,12 @@ def begin(user: User) -> None:
     session.clear()
     g.pop("csrf_token", None)
     session.permanent = True
-    session[_KEY] = secret
+    session[SECRET] = secret
 
 
 def end() -> None:
     """End this session; the cookie is worth nothing from now on, copies of it neither."""
-    secret = session.get(_KEY)
+    secret = session.get(SECRET)
     if isinstance(secret, str):
         with writing(context().engine) as connection:
             sessions.end_session(connection, secret)
@@ -52,7 +52,7 @@ def end() -> None:
 
 def signed_in() -> User | None:
     """The user whose session this is; None without one, or when it has ended."""
-    secret = session.get(_KEY)
+    secret = session.get(SECRET)
     if not isinstance(secret, str):
         return None
     here = context()

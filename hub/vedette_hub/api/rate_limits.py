@@ -1,0 +1,61 @@
+"""How much one address, one token and one session may ask: counted before anything else is done for a request."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from typing import Any
+
+from flask import Flask, Response, request, session
+from flask_limiter import ApplicationLimit, Limiter, RateLimitExceeded
+
+from vedette_hub.api import problems
+from vedette_hub.api.session import SECRET
+from vedette_hub.config import WebSection
+from vedette_hub.identity import bounded_memory
+from vedette_hub.identity.attempts import network
+
+STORAGE = f"{bounded_memory.BoundedMemory.STORAGE_SCHEME[0]}://"
+
+
+def configure(app: Flask, web: WebSection) -> None:
+    """Limit an application's requests; what is too much is answered with 429 and `Retry-After`."""
+    asked, refused = f"{web.requests_per_minute} per minute", f"{web.failures_per_minute} per minute"
+    limiter = Limiter(
+        _address,
+        app=app,
+        application_limits=[
+            ApplicationLimit(asked, key_function=_address),
+            ApplicationLimit(asked, key_function=_credential, exempt_when=lambda: not _credential()),
+            ApplicationLimit(refused, key_function=_refused, deduct_when=_is_refusal),
+        ],
+        storage_uri=STORAGE,
+        strategy="fixed-window",
+        headers_enabled=False,
+    )
+
+    @app.errorhandler(RateLimitExceeded)
+    def _too_much(_: RateLimitExceeded) -> Any:
+        reached = limiter.current_limit
+        seconds = max(1, math.ceil(reached.reset_at - time.time())) if reached is not None else 60
+        headers = {"Retry-After": str(seconds)}
+        return problems.answer(429, f"Too many requests; there is room again in {seconds} s.", [], headers)
+
+
+def _address() -> str:
+    return f"address {network(request.remote_addr or '')}"
+
+
+def _refused() -> str:
+    return f"refused {network(request.remote_addr or '')}"
+
+
+def _credential() -> str:
+    """The token or session that a request shows, whether it is worth anything or not; empty without one."""
+    secret = request.headers.get("Authorization") or session.get(SECRET)
+    return f"credential {hashlib.sha256(secret.encode()).hexdigest()[:32]}" if isinstance(secret, str) else ""
+
+
+def _is_refusal(response: Response) -> bool:
+    return response.status_code == 401
