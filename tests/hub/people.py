@@ -52,3 +52,8 @@ def sign_in(client: Any, name: str, password: str = PASSWORD) -> Any:
     """Sign in by the form; the answer."""
     token = csrf_token(client.get("/login").get_data(as_text=True))
     return client.post("/login", data={"user": name, "password": password, "csrf_token": token})
+
+
+def csrf_header(client: Any) -> dict[str, str]:
+    """What the console's `fetch` sends with a session's cookie."""
+    return {"X-CSRFToken": csrf_token(client.get("/login", follow_redirects=True).get_data(as_text=True))}

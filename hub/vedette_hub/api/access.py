@@ -64,19 +64,22 @@ def requires(
     page: bool = False,
     person: bool = False,
     password_due: bool = False,
+    any_scope: bool = False,
     unless: Callable[[Config], bool] | None = None,
 ) -> Callable[[View], View]:
     """Declare the least role that a route needs, and the scopes of which a narrowed token must have one.
 
     Without scopes: `read` for a viewer's route, `alerts` for an operator's, `admin` for an admin's. An approver's route
-    names one, for `train` and `push` are different things.
+    names one, for `train` and `push` are different things. With `any_scope` any token of the role will do.
 
     Raises:
         UndeclaredRouteError: an approver's route that names no scope, or a scope that belongs to a higher role.
     """
     usual: dict[Role, tuple[Scope, ...]] = {"viewer": ("read",), "operator": ("alerts",), "admin": ("admin",)}
     chosen = scopes or usual.get(role, ())
-    if not chosen:
+    if any_scope:
+        chosen = ()
+    elif not chosen:
         raise UndeclaredRouteError(f"a route for the role {role}: name its scope")
     for scope in chosen:
         if not covers(role, LEAST_ROLE[scope]):

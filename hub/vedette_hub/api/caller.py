@@ -115,7 +115,7 @@ def problem(access: Access, found: Caller) -> str:
         return "This is about a user's own account: sign in as one; a token has none."
     if not covers(found.role, access.role):
         return f"This needs the role {access.role}; {found} is {found.role}."
-    if found.scopes is not None and not set(access.scopes) & set(found.scopes):
+    if found.scopes is not None and access.scopes and not set(access.scopes) & set(found.scopes):
         needed = " or ".join(access.scopes)
         return f"This needs the scope {needed}; {found} has {', '.join(found.scopes)}."
     if found.password_due and not access.password_due:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from apiflask import HTTPError
 from flask import Flask, current_app, g, redirect, request, url_for
@@ -16,6 +16,7 @@ from vedette_hub.api.context import context
 
 csrf = CSRFProtect()
 
+_PORT = re.compile(r":\d+$")
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 
 
@@ -67,12 +68,9 @@ def own_origin() -> bool:
     origin = request.headers.get("Origin")
     if origin is None:
         return request.headers.get("Sec-Fetch-Site", "same-origin") in {"same-origin", "none"}
-    if origin in context().config.web.origins:
-        return True
-    parts = urlsplit(origin)
     # Where a proxy that we are not told of ends HTTPS, the page is https and we see http; never the other way round.
-    schemes = {"https"} if request.is_secure else {"http", "https"}
-    return parts.scheme in schemes and _with_port(parts.netloc, parts.scheme) == _with_port(request.host, parts.scheme)
+    ours = [f"https://{request.host}"] if request.is_secure else [f"https://{request.host}", f"http://{request.host}"]
+    return _with_port(origin) in {_with_port(one) for one in (*ours, *context().config.web.origins)}
 
 
 def _refuse_other_sites() -> None:
@@ -91,6 +89,7 @@ def _note_refusal(found: Caller, message: str) -> None:
         note_alone("request.refuse", request.path, outcome="refused", detail=detail, by=str(found))
 
 
-def _with_port(netloc: str, scheme: str) -> str:
-    host = netloc.rpartition("@")[2].lower()
-    return host if host.rpartition(":")[2].isdigit() else f"{host}:{443 if scheme == 'https' else 80}"
+def _with_port(origin: str) -> str:
+    """An origin with its port written out; compared only, so that nonsense may stay nonsense."""
+    scheme, _, host = origin.lower().partition("://")
+    return f"{scheme}://{host}" if _PORT.search(host) else f"{scheme}://{host}:{443 if scheme == 'https' else 80}"

@@ -57,7 +57,8 @@ def _describe(operation: dict[str, Any], access: Access, view: Any) -> None:
     if access.role is not None:
         operation["security"] = [{"token": []}] if not access.person else []
         operation["security"].append({"session": []})
-        may = f"Role: {access.role}. Scope: {' or '.join(access.scopes)}."
+        scopes = f" Scope: {' or '.join(access.scopes)}." if access.scopes else ""
+        may = f"Role: {access.role}.{scopes}"
         operation["description"] = "\n\n".join(part for part in (operation.get("description", ""), may) if part)
     if getattr(view, MARK, False):
         operation.setdefault("parameters", []).append(_KEY_PARAMETER)

@@ -73,8 +73,8 @@ def change_password(found: Caller, current: str, new: str) -> None:
         TooManyFailuresError: it was not even tried.
         PasswordError: the new one cannot be used.
     """
-    _proven(found.name, current, "user.password")
     passwords.check(new, found.name)
+    _proven(found.name, current, "user.password")
     if new == current:
         raise passwords.PasswordError("the new password must be another one than the current")
     here, kept = context(), passwords.hashed(new)

@@ -35,7 +35,7 @@ blueprint = APIBlueprint("users", __name__, url_prefix="/api/v1", tag="Users")
 
 
 @blueprint.get("/me")
-@requires("viewer", "read", "metrics", password_due=True)
+@requires("viewer", any_scope=True, password_due=True)
 @blueprint.output(MeOut)
 def me() -> dict[str, Any]:
     """Who sends this request, and what they may."""
