@@ -46,6 +46,7 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]  # gunicorn ha
             self._options |= {
                 "certfile": certificate[0],
                 "keyfile": certificate[1],
+                "do_handshake_on_connect": True,  # where the context can put an end to it
                 "ssl_context": lambda _settings, _default: served.context(),
             }
         super().__init__()
