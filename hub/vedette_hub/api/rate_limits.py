@@ -16,6 +16,7 @@ from vedette_hub.config import WebSection
 from vedette_hub.identity import bounded_memory
 from vedette_hub.identity.attempts import network
 
+MINUTE = 60
 STORAGE = f"{bounded_memory.BoundedMemory.STORAGE_SCHEME[0]}://"
 
 
@@ -38,7 +39,8 @@ def configure(app: Flask, web: WebSection) -> None:
     @app.errorhandler(RateLimitExceeded)
     def _too_much(_: RateLimitExceeded) -> Any:
         reached = limiter.current_limit
-        seconds = max(1, math.ceil(reached.reset_at - time.time())) if reached is not None else 60
+        ahead = MINUTE if reached is None else math.ceil(reached.reset_at - time.time())
+        seconds = min(max(ahead, 1), MINUTE)
         headers = {"Retry-After": str(seconds)}
         return problems.answer(429, f"Too many requests; there is room again in {seconds} s.", [], headers)
 
