@@ -109,7 +109,7 @@ def test_an_unknown_algorithm_is_refused_with_those_there_are(call: Call) -> Non
 def test_a_job_is_cancelled_once(call: Call) -> None:
     number = call("POST", "models/train", json={"profile": "pump"})[1]["number"]
     status, job = call("POST", f"jobs/{number}/cancel")
-    assert (status, job["state"], job["message"]) == (200, "cancelled", "cancelled by first")
+    assert (status, job["state"], job["message"]) == (200, "cancelled", "cancelled by first (token)")
     status, answer = call("POST", f"jobs/{number}/cancel")
     assert (status, answer["error"]["message"]) == (409, f"job {number} has cancelled already.")
 
