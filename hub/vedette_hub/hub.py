@@ -66,7 +66,7 @@ def web_application(config: Config) -> APIFlask:
     )
     from vedette_hub.api.application import new_application
     from vedette_hub.api.context import Context
-    from vedette_hub.web import account_pages, console, forecast_pages, model_pages
+    from vedette_hub.web import access_pages, account_pages, console, forecast_pages, model_pages
 
     here = Context(config, open_store(config.database_url))
     app = new_application(here)
@@ -88,6 +88,7 @@ def web_application(config: Config) -> APIFlask:
         audit,
         console,
         account_pages,
+        access_pages,
         model_pages,
         forecast_pages,
     ):
@@ -147,10 +148,10 @@ def _greet(config: Config, listener: socket.socket, *, new_user: bool) -> None:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104  # compared only
     scheme = "https" if config.web.certificate else "http"
-    logger.info("console: %s://%s:%d/login", scheme, shown, port)
     if new_user:
         path = config.state_dir / state.PASSWORD_FILE
         logger.info("first sign-in: user %s, password in %s; choose another one then", state.FIRST_USER_NAME, path)
+    logger.info("console: %s://%s:%d/login", scheme, shown, port)
 
 
 class _Service:

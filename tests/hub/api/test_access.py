@@ -82,11 +82,19 @@ ROUTES: dict[tuple[str, str], tuple[str, tuple[str, ...], str]] = {
     ("GET", "/models/overview"): ("viewer", READ, ""),
     ("GET", "/openapi.json"): (OPEN, (), ""),
     ("GET", "/overview"): ("viewer", READ, ""),
+    ("GET", "/settings/access"): ("admin", ADMIN, ""),
+    ("POST", "/settings/tokens"): ("admin", ADMIN, ""),
+    ("POST", "/settings/tokens/<token>/revoke"): ("admin", ADMIN, ""),
+    ("POST", "/settings/users"): ("admin", ADMIN, ""),
+    ("POST", "/settings/users/<user>/disable"): ("admin", ADMIN, ""),
+    ("POST", "/settings/users/<user>/enable"): ("admin", ADMIN, ""),
+    ("POST", "/settings/users/<user>/password"): ("admin", ADMIN, ""),
+    ("POST", "/settings/users/<user>/role"): ("admin", ADMIN, ""),
     ("GET", "/static/<filename>"): (OPEN, (), ""),
 }
 # Those that have to be signed in to are led there from a page that is read, and refused elsewhere.
 PAGES = {"/", "/account", "/models", "/models/<profile>/<version>", "/models/<profile>/train",
-         "/models/<profile>/orders", "/devices/<gateway>/<device>/forecast"}  # fmt: skip
+         "/models/<profile>/orders", "/devices/<gateway>/<device>/forecast", "/settings/access"}  # fmt: skip
 # Names that nobody has, but that routes accept: they say that there is no such thing, and tell no stranger.
 FILLED = {"<number>": "7", "<version>": "7"}
 
