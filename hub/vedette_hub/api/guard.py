@@ -7,7 +7,7 @@ from typing import Any
 
 from apiflask import HTTPError
 from flask import Flask, current_app, g, redirect, request, url_for
-from flask_wtf.csrf import CSRFProtect  # type: ignore[import-untyped]  # it has no types
+from flask_wtf.csrf import CSRFError, CSRFProtect  # type: ignore[import-untyped]  # it has no types
 
 from vedette_hub.api.access import access_of
 from vedette_hub.api.auditing import note_alone
@@ -37,7 +37,7 @@ def check_request() -> Any:
     """Refuse a request, or let it pass with its caller known; an answer, where it is led elsewhere.
 
     Raises:
-        HTTPError: 401, 403; 400 by Flask-WTF: no CSRF token of this session.
+        HTTPError: 401, 403; 400: no CSRF token of this session.
     """
     if request.routing_exception is not None or request.endpoint is None:
         return None  # there is no such route, or not with this method, which the router says
@@ -80,7 +80,14 @@ def _refuse_other_sites() -> None:
             f"This was sent from a page of {request.headers.get('Origin') or 'another site'}, and this hub is "
             f"{request.host_url.rstrip('/')}. Behind a proxy, set web.proxy_hops, or name the address in web.origins.",
         )
-    csrf.protect()
+    try:
+        csrf.protect()
+    except CSRFError as error:
+        raise HTTPError(
+            400,
+            "This form has expired, or no page of this hub sent it: load the page anew and try again. "
+            "A program sends the header X-CSRFToken with a session, or a token instead of one.",
+        ) from error
 
 
 def _note_refusal(found: Caller, message: str) -> None:

@@ -11,6 +11,8 @@ from flask import Response, jsonify, render_template, request
 from pydantic import BaseModel
 from sqlalchemy.exc import OperationalError
 
+from vedette_hub.identity.passwords import BusyError
+
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 2
@@ -70,6 +72,10 @@ def register(app: APIFlask) -> None:
         known = _PAGE_MESSAGES if wants_page() else _MESSAGES
         message = known.get(error.status_code) if error.message in _PHRASES else None
         return answer(error.status_code, message or error.message or "", _fields(error.detail), headers)
+
+    @app.errorhandler(BusyError)
+    def _busy(error: BusyError) -> Any:
+        return answer(503, str(error), [], {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
     @app.errorhandler(OperationalError)
     def _database_error(error: OperationalError) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -17,6 +19,12 @@ _NOBODYS = f"{_METHOD}$VedetteNobodys00${'0' * 128}"
 """Of no password anybody knows, and as much work as one."""
 _AT_ONCE = threading.BoundedSemaphore(2)
 """Each verification takes 32 MiB and a tenth of a second of a core: all threads at it would starve the rest."""
+_WAITING = threading.BoundedSemaphore(4)
+"""Those at it and those that wait; beyond them nobody waits, for somebody has to answer everything else."""
+
+
+class BusyError(HubError):
+    """Too many passwords are being looked at; soon there is time again."""
 
 
 class PasswordError(HubError):
@@ -42,13 +50,32 @@ def check(password: str, name: str) -> None:
 
 
 def hashed(password: str) -> str:
-    """What is kept of a password: scrypt (N 32768, r 8, p 1) with a salt of its own."""
-    with _AT_ONCE:
+    """What is kept of a password: scrypt (N 32768, r 8, p 1) with a salt of its own.
+
+    Raises:
+        BusyError: too many are being looked at.
+    """
+    with _turn():
         return generate_password_hash(password, _METHOD)
 
 
 def verify(kept: str | None, password: str) -> bool:
-    """Whether a password is the one that was kept; without one it takes as long, and is never right."""
-    with _AT_ONCE:
+    """Whether a password is the one that was kept; without one it takes as long, and is never right.
+
+    Raises:
+        BusyError: too many are being looked at.
+    """
+    with _turn():
         right = check_password_hash(kept or _NOBODYS, password[: LONGEST + 1])
     return right and kept is not None
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    if not _WAITING.acquire(blocking=False):
+        raise BusyError("Too many people are signing in at this moment; try again.")
+    try:
+        with _AT_ONCE:
+            yield
+    finally:
+        _WAITING.release()

@@ -70,6 +70,25 @@ def test_guessing_tokens_ends_soon_and_right_ones_are_not_counted(make: Make) ->
     assert ask(client, "192.0.2.2", "vedette_" + "x" * 43).status_code == 401
 
 
+def test_who_was_known_before_is_not_locked_out_by_others_at_their_address(make: Make) -> None:
+    client = make(failures_per_minute=5)
+    assert ask(client, "192.0.2.1", client.tokens[0]).status_code == 200
+    for _ in range(6):
+        ask(client, "192.0.2.1", "nonsense")
+    assert ask(client, "192.0.2.1", "nonsense").status_code == 429
+    assert ask(client, "192.0.2.1", client.tokens[0]).status_code == 200
+    assert ask(client, "192.0.2.1", client.tokens[1]).status_code == 429
+
+
+def test_who_asks_too_often_for_what_is_not_for_them_has_to_wait(make: Make) -> None:
+    """Each refusal of a write is an entry in the audit log."""
+    client = make(failures_per_minute=5)
+    for number in range(5):
+        assert ask(client, f"192.0.2.{number}", client.tokens[0], "/api/v1/users").status_code == 403
+    assert ask(client, "192.0.2.99", client.tokens[0], "/api/v1/users").status_code == 429
+    assert ask(client, "192.0.2.99", client.tokens[1], "/api/v1/users").status_code == 403
+
+
 def test_a_network_of_ipv6_counts_as_one_address(make: Make) -> None:
     client = make(requests_per_minute=5)
     for number in range(5):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from vedette_hub.identity.passwords import LONGEST, PasswordError, check, generate, hashed, verify
+from tests.hub.gateway import wait_for
+from vedette_hub.identity import passwords
+from vedette_hub.identity.passwords import LONGEST, BusyError, PasswordError, check, generate, hashed, verify
 from vedette_hub.identity.roles import LEAST_ROLE, RIGHTS, ROLES, SCOPES, RoleError, covers, parse_role, parse_scopes
 
 
@@ -49,3 +53,33 @@ def test_passwords_that_are_made_are_good_and_differ() -> None:
 def test_some_cannot_be_chosen(password: str) -> None:
     with pytest.raises(PasswordError):
         check(password, "anamarieke")
+
+
+def test_only_a_few_passwords_are_looked_at_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest are sent away at once, so that other requests are still answered."""
+    going, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow(*_: str) -> bool:
+        going.release()
+        return go_on.wait(30.0)
+
+    monkeypatch.setattr(passwords, "check_password_hash", slow)
+    threads = [threading.Thread(target=verify, args=("kept", "password")) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(2):
+        assert going.acquire(timeout=30.0)
+
+    def sent_away() -> bool:
+        try:
+            verify("kept", "password")
+        except BusyError:
+            return True
+        return False
+
+    wait_for(lambda: passwords._WAITING._value == 0, "the other two stand in line")
+    assert sent_away()
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert verify("kept", "password")
