@@ -27,7 +27,7 @@ def configure(app: Flask) -> None:
         WTF_CSRF_CHECK_DEFAULT=False,
         # As long as the session.
         WTF_CSRF_TIME_LIMIT=None,
-        # It wants a Referer, which our pages do not send; `own_origin` looks at what browsers send instead.
+        # It wants a Referer, which some people's browsers never send; `own_origin` looks at what all of them send.
         WTF_CSRF_SSL_STRICT=False,
     )
     csrf.init_app(app)

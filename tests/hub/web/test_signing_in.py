@@ -49,6 +49,11 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(client: Any, ana:
     assert "SameSite=Strict" in cookie
 
 
+def test_browsers_are_told_to_say_where_our_own_forms_come_from(client: Any) -> None:
+    """With "no-referrer" they send "Origin: null", as for a page that hides where it comes from."""
+    assert client.get("/login").headers["Referrer-Policy"] == "same-origin"
+
+
 def test_signing_in_begins_a_session_of_its_own(client: Any, ana: str, engine: Engine) -> None:
     """What somebody put into the cookie before is worth nothing afterwards."""
     token = csrf_token(client.get("/login").get_data(as_text=True))
