@@ -125,7 +125,9 @@ def acknowledge(gateway: str, alert: str) -> Any:
 def _login_page(
     problem: str = "", status: int = 200, user: str = "", headers: dict[str, str] | None = None
 ) -> tuple[str, int, dict[str, str]]:
-    file = context().state_dir / PASSWORD_FILE
+    # Until the first sign-in; later it is nobody's business where the hub keeps its state.
+    first = context().state_dir / PASSWORD_FILE
+    file = first if first.exists() else None
     page = render_template("login.html", problem=problem, user=user[:64], password_file=file)
     return page, status, headers or {}
 

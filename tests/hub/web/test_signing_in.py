@@ -207,6 +207,7 @@ def test_the_first_admin_chooses_a_password_before_anything_else(client: Any, co
     file = config.state_dir / state.PASSWORD_FILE
     assert file.stat().st_mode & 0o777 == 0o600
     given = file.read_text().strip()
+    assert str(file) in client.get("/login").get_data(as_text=True)
     assert sign_in(client, "admin", given).status_code == 303
 
     for path in ("/", "/models"):
@@ -225,6 +226,7 @@ def test_the_first_admin_chooses_a_password_before_anything_else(client: Any, co
     assert client.post("/account/password", headers=csrf_header(client), data=form).status_code == 303
     assert client.get("/").status_code == 200
     assert not file.exists()
+    assert str(config.state_dir) not in client.application.test_client().get("/login").get_data(as_text=True)
     assert sign_in(client.application.test_client(), "admin", NEW).status_code == 303
     assert sign_in(client.application.test_client(), "admin", given).status_code == 401
 
