@@ -12,7 +12,6 @@ from nacl.signing import SigningKey
 from sqlalchemy import Engine
 
 from vedette_hub.errors import HubError
-from vedette_hub.identity import passwords
 from vedette_hub.store import audit, tokens, users
 from vedette_hub.store.audit import BY_THE_HUB, Entry
 from vedette_hub.store.database import reading, writing
@@ -124,6 +123,9 @@ def first_user(state_dir: Path, engine: Engine, now: float) -> bool:
     with reading(engine) as connection:
         if users.count_users(connection):
             return False
+    # Imported here: it brings Werkzeug, which the process that ingests does not need a second time.
+    from vedette_hub.identity import passwords
+
     kept = passwords.hashed(_secret(state_dir / PASSWORD_FILE, passwords.generate))
     with writing(engine) as connection:
         users.add_user(connection, FIRST_USER_NAME, kept, "admin", now, password_due=True)
