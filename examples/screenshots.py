@@ -31,7 +31,7 @@ MODEL_SECONDS = 180.0
 """For a first model to be trained, pushed and activated, on a busy machine."""
 ALERTS_SECONDS = 60.0
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_CONSOLE = re.compile(r"^console (\S+) \(sign in with the token in (.+)\)")
+_CONSOLE = re.compile(r"^console (\S+) \(sign in as (\S+), with the password in (.+)\)")
 _VERIFIED = re.compile(r"^pump: the agent has verified it")
 _ATTENTION = '[data-attention]:not([data-attention="0"])'
 _ALERTED = re.compile(r"^model .*version \d+ runs;.* with it: (?!none)")
@@ -84,8 +84,8 @@ class Demo:
         self._process.wait()
 
 
-def with_a_model(demo: Demo) -> tuple[str, str]:
-    """(address of the console, token) once the demo's agent runs a model, and maybe has alerted by it.
+def with_a_model(demo: Demo) -> tuple[str, str, str]:
+    """(address of the console, user, password) once the demo's agent runs a model, and maybe has alerted by it.
 
     Raises:
         ScreenshotError: it does not come to that.
@@ -94,17 +94,18 @@ def with_a_model(demo: Demo) -> tuple[str, str]:
     if console is None or demo.says(_VERIFIED, MODEL_SECONDS) is None:
         raise ScreenshotError(f"no model runs after {MODEL_SECONDS:.0f} s")
     demo.says(_ALERTED, ALERTS_SECONDS)
-    return console[1], Path(console[2]).read_text().strip()
+    return console[1], console[2], Path(console[3]).read_text().strip()
 
 
-def take(page: Page, url: str, token: str, folder: Path) -> None:
+def take(page: Page, url: str, user: str, password: str, folder: Path) -> None:
     """Sign in, and take every picture.
 
     Raises:
         ScreenshotError: a picture is too large, or there was no alert to show.
     """
     page.goto(f"{url}/login")
-    page.fill("#token", token)
+    page.fill("#user", user)
+    page.fill("#password", password)
     page.click("button[type=submit]")
     page.wait_for_url(f"{url}/")
     for path, name in SHOTS.items():
@@ -138,14 +139,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="vedette-") as folder:
         demo = Demo(Path(folder) / "demo")
         try:
-            url, token = with_a_model(demo)
+            url, user, password = with_a_model(demo)
             with sync_playwright() as playwright:
                 # Chromium's sandbox refuses to run as root, as in a container
                 arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
                 browser = playwright.chromium.launch(executable_path=program, args=arguments)
                 size: ViewportSize = {"width": WIDTH, "height": HEIGHT}
                 page = browser.new_page(viewport=size, color_scheme="light", locale="en-GB", timezone_id="UTC")
-                take(page, url, token, ROOT / "docs")
+                take(page, url, user, password, ROOT / "docs")
                 browser.close()
         except ScreenshotError as error:
             print(f"screenshots: {error}", file=sys.stderr)

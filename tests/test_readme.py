@@ -143,7 +143,7 @@ def test_the_hub_runs_as_written(folder: Path, mosquitto: Mosquitto) -> None:
     with running(*shlex.split(line), log=log, cwd=folder, environment=environment):
         eventually(lambda: "console: http://" in log.read_text(), "the hub says where its console is")
 
-    assert f"token in {folder / 'hub' / 'api-token'}" in log.read_text()
+    assert f"user admin, password in {folder / 'hub' / 'admin-password'}" in log.read_text()
 
 
 def test_a_model_is_trained_pushed_and_rolled_back_as_written(folder: Path) -> None:

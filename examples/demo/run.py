@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import secrets
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from examples.demo.hub_api import HubApi, HubError
 from examples.demo.learning import Learning
 from examples.demo.plant import Plant
 from examples.demo.publisher import READINGS_PER_SECOND, Publisher
-from examples.demo.view import Snapshot, announce, open_view
+from examples.demo.view import USER, Snapshot, announce, open_view
 from vedette_agent import status
 from vedette_models.messages import MessageError, Status
 
@@ -91,6 +92,7 @@ class Demo:
         hub_toml = configuration.write_hub(self._folder, broker, web_port)
         self._agent_toml = configuration.write_agent(self._folder, broker)
         _enroll(self._folder, hub_toml)
+        password_file = _add_user(self._folder, hub_toml)
         hub = Child("the hub", _program("vedette-hub", "serve", "--config", hub_toml), self._folder / "hub.log")
         stack.callback(hub.stop)
         self._hub = HubApi(f"http://127.0.0.1:{web_port}", self._folder / "hub" / "api-token")
@@ -114,7 +116,7 @@ class Demo:
         self._now = Snapshot(
             phase="starting",
             console_url=self._hub.url,
-            token_file=str(self._hub.token_file),
+            password_file=str(password_file),
             broker=broker.name,
             devices=self._plant.size,
         )
@@ -321,6 +323,22 @@ def _enroll(folder: Path, hub_toml: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ChildError(f"the gateway could not be enrolled: {done.stderr.strip()}")
+
+
+def _add_user(folder: Path, hub_toml: Path) -> Path:
+    """Add the user who looks at the console, and say where the password is.
+
+    Raises:
+        ChildError: the user could not be added.
+    """
+    password, path = secrets.token_urlsafe(12), folder / "console-password"
+    path.touch(mode=0o600)
+    path.write_text(password + "\n")
+    command = _program("vedette-hub", "user", "add", USER, "--role", "admin", "--config", hub_toml)
+    done = subprocess.run(command, input=password, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ChildError(f"the console's user could not be added: {done.stderr.strip()}")
+    return path
 
 
 def _program(name: str, *arguments: object) -> list[str]:

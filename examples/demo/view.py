@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from examples.demo.findings import Finding
     from examples.demo.hub_alerts import HubAlert
 
+USER = "demo"
+"""Who signs in to the console."""
 COLOURS = {"low": "cyan", "medium": "yellow", "high": "dark_orange", "critical": "bold red"}
 LINES_EVERY = 5.0
 ALERT_COLUMNS = (12, 8, 14)
@@ -32,7 +34,7 @@ class Snapshot:
     phase: str
     """What the demo is doing, one sentence."""
     console_url: str
-    token_file: str
+    password_file: str
     broker: str
     devices: int
     remaining: float | None = None
@@ -139,7 +141,7 @@ def _headline(now: Snapshot) -> Group:
     title.append(f"  {now.devices} simulated devices → {now.broker} → agent → hub", style="not bold")
     table = _grid(2)
     table.add_row(Text("console", style="dim"), Text(now.console_url, style="underline"))
-    table.add_row(Text("sign in", style="dim"), f"with the token in {now.token_file}")
+    table.add_row(Text("sign in", style="dim"), f"as {USER}, with the password in {now.password_file}")
     return Group(title, table)
 
 
@@ -216,7 +218,8 @@ class Lines:
         """Say what is new."""
         if now.phase != self._phase:
             if not self._phase:
-                announce(f"console {now.console_url} (sign in with the token in {now.token_file}); broker {now.broker}")
+                way = f"sign in as {USER}, with the password in {now.password_file}"
+                announce(f"console {now.console_url} ({way}); broker {now.broker}")
             self._phase = now.phase
             announce(now.phase)
         for milestone in now.milestones:

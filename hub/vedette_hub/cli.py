@@ -1,16 +1,14 @@
-"""`vedette-hub`: serve, token, config, version."""
+"""`vedette-hub`: serve, config, version, and the commands of `commands/`."""
 
 from __future__ import annotations
 
-import json
 import sys
-import time
 from pathlib import Path
 
 import click
 
 from vedette_hub.command_line import config_option, load_config, reported
-from vedette_hub.commands import gateways, learning, rollout
+from vedette_hub.commands import gateways, identity, learning, rollout
 from vedette_hub.config import Config
 from vedette_hub.errors import HubError
 from vedette_hub.version import VERSION
@@ -27,6 +25,8 @@ for _command in (rollout.push, rollout.rollback, rollout.unload, gateways.enroll
     main.add_command(_command)
 for _command in (learning.train, learning.list_models, learning.list_jobs, learning.job):
     main.add_command(_command)
+for _group in (identity.user, identity.token):
+    main.add_command(_group)
 
 
 @main.command()
@@ -53,68 +53,6 @@ def web(socket_number: int) -> None:
     hub.serve_web(config, socket_number)
 
 
-@main.group()
-def token() -> None:
-    """API tokens: what programs and people sign in with."""
-
-
-@token.command("create")
-@click.argument("name")
-@config_option
-@reported
-def create_token(name: str, path: Path | None) -> None:
-    """Make a token called NAME; it is printed once and kept as a hash only."""
-    from vedette_hub import hub
-    from vedette_hub.store import tokens
-    from vedette_hub.store.database import writing
-
-    secret = tokens.new_secret()
-    with writing(hub.open_database(load_config(path))) as connection:
-        tokens.add_token(connection, name, secret, time.time())
-    click.echo(f"Token {name!r}, shown this once:", err=True)
-    click.echo(secret)
-
-
-@token.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
-@config_option
-@reported
-def list_tokens(*, as_json: bool, path: Path | None) -> None:
-    """List tokens, without their secrets."""
-    from vedette_hub import hub
-    from vedette_hub.store import tokens
-    from vedette_hub.store.database import reading
-    from vedette_hub.times import rfc3339
-
-    with reading(hub.open_database(load_config(path))) as connection:
-        found = tokens.list_tokens(connection)
-    if as_json:
-        fields = ("name", "created", "last_used", "revoked")
-        click.echo(json.dumps([{field: getattr(item, field) for field in fields} for item in found]))
-        return
-    for item in found:
-        used = f"last used {rfc3339(item.last_used)}" if item.last_used else "never used"
-        end = f"revoked {rfc3339(item.revoked)}" if item.revoked else used
-        click.echo(f"{item.name}\tmade {rfc3339(item.created)}\t{end}")
-    if not found:
-        click.echo("There are no tokens yet; `vedette-hub serve` makes the first one.", err=True)
-
-
-@token.command("revoke")
-@click.argument("name")
-@config_option
-@reported
-def revoke_token(name: str, path: Path | None) -> None:
-    """Make the token called NAME useless at once, for signed-in browsers too."""
-    from vedette_hub import hub
-    from vedette_hub.store import tokens
-    from vedette_hub.store.database import writing
-
-    with writing(hub.open_database(load_config(path))) as connection:
-        tokens.revoke_token(connection, name, time.time())
-    click.echo(f"Token {name!r} is revoked.", err=True)
-
-
 @main.group("config")
 def config_group() -> None:
     """The configuration: check it, show it, begin one."""
@@ -127,10 +65,13 @@ def check_config(path: Path | None) -> None:
     """Check the configuration in full; exit code 2 when something is wrong."""
     from vedette_hub.fleet.broker import tls_context
     from vedette_hub.learning.scheduler import cron_trigger
+    from vedette_hub.web.tls import Certificate
 
     config = load_config(path)
     config.broker_password()
     tls_context(config.broker)
+    if config.web.certificate:
+        Certificate(config.web.certificate, config.web.key).context()
     cron_trigger(config.learning.schedule)
     click.echo(f"{path or 'defaults'}: the configuration is sound.", err=True)
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
+import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vedette_hub import config as configuration
 from vedette_hub.config import Config
 from vedette_hub.errors import ConfigurationError, HubError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 EXIT_FAILURE, EXIT_CONFIGURATION = 1, 2
 
@@ -43,6 +48,22 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
             sys.exit(EXIT_FAILURE)
 
     return run
+
+
+def user() -> str:
+    """Who runs a command, as histories and the audit log name them."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = "somebody"  # a user id without a name, as in a container
+    return f"{name} (command line)"
+
+
+def note(connection: Connection, action: str, target: str = "", detail: str = "") -> None:
+    """Write down in the audit log what a command does, in the transaction of what it does."""
+    from vedette_hub.store import audit
+
+    audit.note(connection, audit.Entry(time.time(), user(), "", action, target, detail=detail))
 
 
 def load_config(path: Path | None) -> Config:

@@ -40,6 +40,14 @@ def _database_url(url: str) -> str:
     return url
 
 
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or text != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError("write it as https://HOST or https://HOST:PORT, and nothing behind it")
+    _ = parts.port  # raises ValueError with its own sentence when it is no port number
+    return text.lower()
+
+
 def _algorithm(name: str) -> str:
     if name not in ALGORITHMS:
         raise ValueError(unknown(name))
@@ -89,6 +97,14 @@ class WebSection(_Section):
     public_metrics: bool = False
     secure_cookies: bool = False
     session_hours: Annotated[float, Field(gt=0, le=8760)] = 12.0
+    certificate: str = ""
+    key: str = ""
+    proxy_hops: Annotated[int, Field(ge=0, le=10)] = 0
+    origins: list[Annotated[str, AfterValidator(_origin)]] = []
+    requests_per_minute: Annotated[int, Field(ge=1)] = 60_000
+    failures_per_minute: Annotated[int, Field(ge=1)] = 300
+    sign_in_failures: Annotated[int, Field(ge=1)] = 10
+    idempotency_hours: Annotated[float, Field(gt=0, le=8760)] = 24.0
 
 
 class LimitsSection(_Section):
@@ -103,6 +119,8 @@ class LimitsSection(_Section):
     samples_mb: Annotated[int, Field(ge=1)] = 1_000
     model_versions: Annotated[int, Field(ge=2)] = 50
     jobs: Annotated[int, Field(ge=1)] = 1_000
+    audit: Annotated[int, Field(ge=1)] = 100_000
+    idempotency_keys: Annotated[int, Field(ge=1)] = 10_000
     batch_messages: Annotated[int, Field(ge=1, le=10_000)] = 200
     linger: Annotated[float, Field(ge=0, le=1)] = 0.02
 
@@ -160,7 +178,7 @@ class Config(_Section):
 
 
 _PATH_KEYS = (("hub", "state_dir"), ("broker", "password_file"), ("broker", "ca_file"), ("broker", "cert_file"),
-              ("broker", "key_file"))  # fmt: skip
+              ("broker", "key_file"), ("web", "certificate"), ("web", "key"))  # fmt: skip
 _MUST_EXIST = _PATH_KEYS[1:]
 
 
@@ -305,11 +323,12 @@ def _missing_files(tree: dict[str, Any], sources: dict[tuple[str, ...], str]) ->
         name = table.get(key) if isinstance(table, dict) else None
         if isinstance(name, str) and name and (problem := _no_file(Path(name))):
             problems.append(f"{sources.get((section, key), 'configuration')} {section}.{key}: {problem}")
-    broker = tree.get("broker")
-    if isinstance(broker, dict) and bool(broker.get("cert_file")) != bool(broker.get("key_file")):
-        given, missing = ("cert_file", "key_file") if broker.get("cert_file") else ("key_file", "cert_file")
-        where = sources.get(("broker", given), "configuration")
-        problems.append(f"{where} broker.{given}: needs {missing} as well")
+    for section, certificate, private in (("broker", "cert_file", "key_file"), ("web", "certificate", "key")):
+        table = tree.get(section)
+        if isinstance(table, dict) and bool(table.get(certificate)) != bool(table.get(private)):
+            given, missing = (certificate, private) if table.get(certificate) else (private, certificate)
+            where = sources.get((section, given), "configuration")
+            problems.append(f"{where} {section}.{given}: needs {missing} as well")
     return problems
 
 

@@ -19,6 +19,7 @@ from vedette_hub.config import Config
 from vedette_hub.store.database import open_store
 from vedette_hub.store.migrate import migrate
 from vedette_hub.web import server
+from vedette_hub.web.tls import Certificate
 
 if TYPE_CHECKING:
     from apiflask import APIFlask
@@ -49,18 +50,30 @@ def web_application(config: Config) -> APIFlask:
     # Imported here: the process that ingests needs neither Flask nor its memory, and is back sooner after a crash.
     from flask_bootstrap import Bootstrap5  # type: ignore[import-untyped]  # it has no types
 
-    from vedette_hub.api import alerts, forecasts, gateways, health, jobs, metrics, models, rollout
+    from vedette_hub.api import (
+        alerts,
+        audit,
+        forecasts,
+        gateways,
+        health,
+        jobs,
+        metrics,
+        models,
+        rollout,
+        session,
+        tokens,
+        users,
+    )
     from vedette_hub.api.application import new_application
     from vedette_hub.api.context import Context
-    from vedette_hub.web import console, forecast_pages, model_pages, session
+    from vedette_hub.web import access_pages, account_pages, console, forecast_pages, model_pages
 
     here = Context(config, open_store(config.database_url))
     app = new_application(here)
     app.config["BOOTSTRAP_SERVE_LOCAL"] = True
     Bootstrap5(app)
-    session.configure(
-        app, state.session_key(config.state_dir), hours=config.web.session_hours, secure=config.web.secure_cookies
-    )
+    secure = config.web.secure_cookies or bool(config.web.certificate)
+    session.configure(app, state.session_key(config.state_dir), hours=config.web.session_hours, secure=secure)
     for part in (
         health,
         gateways,
@@ -70,7 +83,12 @@ def web_application(config: Config) -> APIFlask:
         models,
         jobs,
         rollout,
+        users,
+        tokens,
+        audit,
         console,
+        account_pages,
+        access_pages,
         model_pages,
         forecast_pages,
     ):
@@ -80,7 +98,8 @@ def web_application(config: Config) -> APIFlask:
 
 def serve_web(config: Config, socket_number: int) -> None:
     """The web server's process, started by `serve`."""
-    server.serve(lambda: web_application(config), socket_number, config.web.threads)
+    certificate = (config.web.certificate, config.web.key) if config.web.certificate else None
+    server.serve(lambda: web_application(config), socket_number, config.web.threads, certificate)
 
 
 def serve(config: Config) -> None:
@@ -99,15 +118,18 @@ def serve(config: Config) -> None:
 
     password = config.broker_password()
     tls = broker.tls_context(config.broker)
+    if config.web.certificate:
+        Certificate(config.web.certificate, config.web.key).context()
     state.prepare(config.state_dir)
     with state.lock(config.state_dir), contextlib.ExitStack() as stack:
         engine = open_database(config)
         stack.callback(engine.dispose)
-        new_token = state.first_token(config.state_dir, engine, time.time())
+        state.first_token(config.state_dir, engine, time.time())
+        new_user = state.first_user(config.state_dir, engine, time.time())
         state.session_key(config.state_dir)
         key = prepare_signing_key(config.state_dir, engine)
         listener = stack.enter_context(server.listen(config.web.host, config.web.port))
-        _greet(config, listener, new_token=new_token)
+        _greet(config, listener, new_user=new_user)
         publisher = Publisher(engine, key)
         ingest = Ingest(
             config.broker,
@@ -122,12 +144,14 @@ def serve(config: Config) -> None:
         asyncio.run(_Service(config, listener, ingest, learning).run())
 
 
-def _greet(config: Config, listener: socket.socket, *, new_token: bool) -> None:
+def _greet(config: Config, listener: socket.socket, *, new_user: bool) -> None:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104  # compared only
-    path = config.state_dir / state.TOKEN_FILE
-    made = "; it has just been made" if new_token else ""
-    logger.info("console: http://%s:%d/login (sign in with the token in %s%s)", shown, port, path, made)
+    scheme = "https" if config.web.certificate else "http"
+    if new_user:
+        path = config.state_dir / state.PASSWORD_FILE
+        logger.info("first sign-in: user %s, password in %s; choose another one then", state.FIRST_USER_NAME, path)
+    logger.info("console: %s://%s:%d/login", scheme, shown, port)
 
 
 class _Service:

@@ -12,11 +12,14 @@ from nacl.signing import SigningKey
 from sqlalchemy import Engine
 
 from vedette_hub.errors import HubError
-from vedette_hub.store import tokens
+from vedette_hub.store import audit, tokens, users
+from vedette_hub.store.audit import BY_THE_HUB, Entry
 from vedette_hub.store.database import reading, writing
 from vedette_models.keys import KeyFileError, parse_signing_key, private_line
 
 TOKEN_FILE = "api-token"  # noqa: S105  # the name of a file
+PASSWORD_FILE = "admin-password"  # noqa: S105  # the name of a file
+FIRST_USER_NAME = "admin"
 KEY_FILE = "session-key"
 SIGNING_KEY_FILE = "signing-key"
 FIRST_TOKEN_NAME = "first"  # noqa: S105  # the name of a token
@@ -119,8 +122,32 @@ def first_token(state_dir: Path, engine: Engine, now: float) -> bool:
             f"{state_dir / TOKEN_FILE}: holds no token; delete it, and a new one is made at the next start"
         )
     with writing(engine) as connection:
-        tokens.add_token(connection, FIRST_TOKEN_NAME, secret, now)
+        tokens.add_token(connection, FIRST_TOKEN_NAME, secret, now, role="admin")
     return True
+
+
+def first_user(state_dir: Path, engine: Engine, now: float) -> bool:
+    """See to it that there is a user: the first is an admin whose password goes into a file; whether it is new.
+
+    They have to choose another password when they first sign in. The file is written before the store knows its hash,
+    so that a crash between the two loses nothing.
+    """
+    with reading(engine) as connection:
+        if users.count_users(connection):
+            return False
+    # Imported here: it brings Werkzeug, which the process that ingests does not need a second time.
+    from vedette_hub.identity import passwords
+
+    kept = passwords.hashed(_secret(state_dir / PASSWORD_FILE, passwords.generate))
+    with writing(engine) as connection:
+        users.add_user(connection, FIRST_USER_NAME, kept, "admin", now, password_due=True)
+        audit.note(connection, Entry(now, BY_THE_HUB, "", "user.add", FIRST_USER_NAME, detail="the first admin"))
+    return True
+
+
+def forget_first_password(state_dir: Path) -> None:
+    """Delete the file with the first admin's password, which is worth nothing any more."""
+    (state_dir / PASSWORD_FILE).unlink(missing_ok=True)
 
 
 def _secret(path: Path, make: Callable[[], str]) -> str:

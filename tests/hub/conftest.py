@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.brokers import Mosquitto, free_port
+from tests.hub import people
 from tests.hub.gateway import wait_for
 from vedette_hub.config import Config
 from vedette_hub.hub import open_database
@@ -103,7 +104,7 @@ def hub_process(tmp_path: Path, mosquitto: Mosquitto) -> Iterator[HubProcess]:
 
 @pytest.fixture
 def client(config: Config, engine: Engine) -> Iterator[Any]:
-    """A test client of API and console; `client.token` is the first API token."""
+    """A test client of API and console; `client.token` is the first API token, an admin's."""
     from vedette_hub import state
     from vedette_hub.api.context import context
     from vedette_hub.hub import web_application
@@ -115,6 +116,14 @@ def client(config: Config, engine: Engine) -> Iterator[Any]:
     yield client
     with app.app_context():
         context().engine.dispose()
+
+
+@pytest.fixture
+def browser(client: Any, engine: Engine) -> Any:
+    """The client, signed in to the console as the admin ana."""
+    people.add(engine, "ana", "admin")
+    people.begin_session(client, engine, "ana")
+    return client
 
 
 Call = Callable[..., tuple[int, Any]]

@@ -9,12 +9,16 @@ from apiflask import APIBlueprint, abort
 
 from vedette_hub.alerts.actions import act
 from vedette_hub.alerts.lifecycle import LabelValue
+from vedette_hub.api.access import requires
 from vedette_hub.api.answers import alert_answer, history_answer
-from vedette_hub.api.context import bearer, context, who
+from vedette_hub.api.auditing import note
+from vedette_hub.api.caller import who
+from vedette_hub.api.context import context
+from vedette_hub.api.idempotency import idempotent
 from vedette_hub.api.shapes import AlertDetailOut, AlertOut, AlertQuery, AlertsOut, CommentIn, LabelIn
 from vedette_hub.store import alerts
 from vedette_hub.store.alerts import Action, ActionName
-from vedette_hub.store.database import reading
+from vedette_hub.store.database import reading, writing
 
 blueprint = APIBlueprint("alerts", __name__, url_prefix="/api/v1/alerts", tag="Alerts")
 
@@ -24,13 +28,13 @@ def _action(shape: type[CommentIn]) -> Callable[[Callable[..., dict[str, Any]]],
 
     def decorate(view: Callable[..., dict[str, Any]]) -> Any:
         described = blueprint.doc(responses=[400, 404, 413])(view)
-        return blueprint.auth_required(bearer)(blueprint.input(shape)(blueprint.output(AlertOut)(described)))
+        return requires("operator")(idempotent(blueprint.input(shape)(blueprint.output(AlertOut)(described))))
 
     return decorate
 
 
 @blueprint.get("")
-@blueprint.auth_required(bearer)
+@requires("viewer")
 @blueprint.input(AlertQuery, location="query")
 @blueprint.output(AlertsOut)
 def list_alerts(query_data: AlertQuery) -> dict[str, Any]:
@@ -50,7 +54,7 @@ def list_alerts(query_data: AlertQuery) -> dict[str, Any]:
 
 
 @blueprint.get("/<name:gateway>/<name:alert>")
-@blueprint.auth_required(bearer)
+@requires("viewer")
 @blueprint.output(AlertDetailOut)
 @blueprint.doc(responses=[404])
 def show_alert(gateway: str, alert: str) -> dict[str, Any]:
@@ -86,9 +90,11 @@ def label(gateway: str, alert: str, json_data: LabelIn) -> dict[str, Any]:
 
 def _act(gateway: str, alert: str, action: ActionName, comment: str, value: LabelValue | None = None) -> dict[str, Any]:
     here = context()
-    changed = act(here.engine, (gateway, alert), Action(action, here.now(), who(), comment, value))
-    if changed is None:
-        _no_such_alert(gateway, alert)
+    with writing(here.engine) as connection:
+        changed = act(here.engine, (gateway, alert), Action(action, here.now(), who(), comment, value))
+        if changed is None:
+            _no_such_alert(gateway, alert)
+        note(connection, f"alert.{action}", f"{gateway}/{alert}", detail=value or "")
     return alert_answer(changed)
 
 

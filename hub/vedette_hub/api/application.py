@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from apiflask import APIFlask, abort
 from flask import Request, Response, request
 from werkzeug.exceptions import BadRequest
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from vedette_hub.api import problems
+from vedette_hub.api import access, guard, openapi, problems, rate_limits
 from vedette_hub.api.context import Context
 from vedette_hub.api.paths import EncodedSlashes, NameConverter
 from vedette_hub.version import VERSION
@@ -22,7 +24,8 @@ _SECURITY_HEADERS = {
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    # Not "no-referrer": browsers would then send "Origin: null" with our own forms.
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
@@ -41,9 +44,29 @@ class JsonRequest(Request):
             raise BadRequest("nested too deeply") from None
 
 
+class HubApplication(APIFlask):
+    """An application on which every route says who may call it."""
+
+    def add_url_rule(
+        self,
+        rule: str,
+        endpoint: str | None = None,
+        view_func: Callable[..., Any] | None = None,
+        provide_automatic_options: bool | None = None,
+        **options: Any,
+    ) -> None:
+        """Add a route.
+
+        Raises:
+            UndeclaredRouteError: it does not say who may call it.
+        """
+        access.check_declared(endpoint, view_func)
+        super().add_url_rule(rule, endpoint, view_func, provide_automatic_options, **options)
+
+
 def new_application(context: Context) -> APIFlask:
     """An application that answers every failure in one shape; the composer registers blueprints on it."""
-    app = APIFlask(__name__, title="Vedette hub", version=VERSION, docs_path=None)
+    app = HubApplication(__name__, title="Vedette hub", version=VERSION, docs_path=None)
     app.request_class = JsonRequest
     app.url_map.converters["name"] = NameConverter
     app.wsgi_app = EncodedSlashes(app.wsgi_app)  # type: ignore[method-assign]  # the documented way to add middleware
@@ -60,6 +83,12 @@ def new_application(context: Context) -> APIFlask:
     )
     context.attach(app.extensions)
     problems.register(app)
+    if hops := context.config.web.proxy_hops:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    guard.configure(app)
+    rate_limits.configure(app, context.config.web)
+    app.spec_processor(lambda spec: openapi.describe(app, spec) if isinstance(spec, dict) else spec)
+    app.before_request(guard.check_request)
     app.before_request(_refuse_repeated_parameters)
     app.after_request(_add_security_headers)
     return app

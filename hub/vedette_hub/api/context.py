@@ -1,4 +1,4 @@
-"""What a request needs: the store, the configuration, the clock, and who is asking."""
+"""What a request needs: the store, the configuration and the clock."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from apiflask import HTTPTokenAuth
 from flask import current_app
 from sqlalchemy import Engine
 
 from vedette_hub.config import Config
-from vedette_hub.store import tokens
-from vedette_hub.store.database import reading, writing
-from vedette_hub.store.tokens import Token
 
 _EXTENSION = "vedette"
-
-bearer = HTTPTokenAuth(scheme="Bearer", description="A token made by `vedette-hub token create`.")
 
 
 @dataclass(frozen=True)
@@ -45,19 +39,3 @@ class Context:
 def context() -> Context:
     """The context of the application that handles this request."""
     return cast(Context, current_app.extensions[_EXTENSION])
-
-
-@bearer.verify_token  # type: ignore[untyped-decorator]  # Flask-HTTPAuth has no types
-def _verify(secret: str) -> Token | None:
-    here = context()
-    with reading(here.engine) as connection:
-        token = tokens.check_secret(connection, secret)
-    if token is not None and tokens.is_use_worth_noting(token, here.now()):
-        with writing(here.engine) as connection:
-            tokens.note_use(connection, token, here.now())
-    return token
-
-
-def who() -> str:
-    """Name of the token that this API request carries."""
-    return cast(Token, bearer.current_user).name

@@ -7,7 +7,8 @@ from typing import Any
 
 from apiflask import APIBlueprint, abort
 
-from vedette_hub.api.context import bearer, context
+from vedette_hub.api.access import requires
+from vedette_hub.api.context import context
 from vedette_hub.api.forecast_shapes import ForecastOut, ForecastQuery
 from vedette_hub.learning import forecasting
 from vedette_hub.learning.forecasting import Crossing, NoForecastError, Outlook, UnknownDeviceError
@@ -18,7 +19,7 @@ blueprint = APIBlueprint("forecasts", __name__, url_prefix="/api/v1/devices", ta
 
 
 @blueprint.get("/<name:device>/forecast")
-@blueprint.auth_required(bearer)
+@requires("viewer")
 @blueprint.input(ForecastQuery, location="query")
 @blueprint.output(ForecastOut)
 @blueprint.doc(responses=[404, 409])

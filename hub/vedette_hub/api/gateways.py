@@ -6,8 +6,9 @@ from typing import Any
 
 from apiflask import APIBlueprint, abort
 
+from vedette_hub.api.access import requires
 from vedette_hub.api.answers import gateway_answer
-from vedette_hub.api.context import bearer, context
+from vedette_hub.api.context import context
 from vedette_hub.api.rollout_shapes import standing_answer
 from vedette_hub.api.shapes import GatewayOut, GatewayPage, GatewaysOut
 from vedette_hub.fleet.standing import Standing, standings
@@ -19,7 +20,7 @@ blueprint = APIBlueprint("gateways", __name__, url_prefix="/api/v1/gateways", ta
 
 
 @blueprint.get("")
-@blueprint.auth_required(bearer)
+@requires("viewer")
 @blueprint.input(GatewayPage, location="query")
 @blueprint.output(GatewaysOut)
 def list_gateways(query_data: GatewayPage) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def list_gateways(query_data: GatewayPage) -> dict[str, Any]:
 
 
 @blueprint.get("/<name:gateway>")
-@blueprint.auth_required(bearer)
+@requires("viewer")
 @blueprint.output(GatewayOut)
 @blueprint.doc(responses=[404])
 def show_gateway(gateway: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from apiflask import APIBlueprint
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from vedette_hub.api.access import open_to_all
 from vedette_hub.api.context import context
 from vedette_hub.api.shapes import HealthOut
 from vedette_hub.fleet import ingest_state
@@ -22,6 +23,7 @@ blueprint = APIBlueprint("health", __name__, tag="Health")
 
 @blueprint.get("/health")
 @blueprint.get("/api/v1/health")
+@open_to_all("whoever watches the hub asks without a token, and learns no secret")
 @blueprint.output(HealthOut)
 @blueprint.doc(responses={503: "The database does not answer"})
 def health() -> tuple[dict[str, Any], int]:

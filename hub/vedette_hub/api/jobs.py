@@ -7,7 +7,11 @@ from typing import Any, NoReturn
 import msgspec
 from apiflask import APIBlueprint, abort
 
-from vedette_hub.api.context import bearer, context, who
+from vedette_hub.api.access import requires
+from vedette_hub.api.auditing import note
+from vedette_hub.api.caller import who
+from vedette_hub.api.context import context
+from vedette_hub.api.idempotency import idempotent
 from vedette_hub.api.learning_shapes import JobOut, JobQuery, JobsOut
 from vedette_hub.learning import jobs
 from vedette_hub.learning.errors import JobError
@@ -19,7 +23,7 @@ blueprint = APIBlueprint("jobs", __name__, url_prefix="/api/v1/jobs", tag="Jobs"
 
 
 @blueprint.get("")
-@blueprint.auth_required(bearer)
+@requires("viewer")
 @blueprint.input(JobQuery, location="query")
 @blueprint.output(JobsOut)
 def list_jobs(query_data: JobQuery) -> dict[str, Any]:
@@ -39,7 +43,7 @@ def list_jobs(query_data: JobQuery) -> dict[str, Any]:
 
 
 @blueprint.get("/<int(min=1, max=9007199254740992):number>")
-@blueprint.auth_required(bearer)
+@requires("viewer")
 @blueprint.output(JobOut)
 @blueprint.doc(responses=[404])
 def show_job(number: int) -> dict[str, Any]:
@@ -52,7 +56,8 @@ def show_job(number: int) -> dict[str, Any]:
 
 
 @blueprint.post("/<int(min=1, max=9007199254740992):number>/cancel")
-@blueprint.auth_required(bearer)
+@requires("approver", "train")
+@idempotent
 @blueprint.output(JobOut)
 @blueprint.doc(responses=[404, 409])
 def cancel(number: int) -> dict[str, Any]:
@@ -61,6 +66,8 @@ def cancel(number: int) -> dict[str, Any]:
     try:
         with writing(here.engine) as connection:
             found = jobs.cancel(connection, number, who(), here.now())
+            if found is not None:
+                note(connection, "job.cancel", str(number))
     except JobError as error:
         abort(409, f"{error}.")
     if found is None:

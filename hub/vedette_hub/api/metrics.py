@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry, exposition
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from vedette_hub.api.context import Context, bearer, context
+from vedette_hub.api.access import requires
+from vedette_hub.api.context import Context, context
 from vedette_hub.fleet import ingest_state
 from vedette_hub.fleet.presence import presence
 from vedette_hub.store import fleet
@@ -38,16 +39,11 @@ _COUNTERS = {
 
 
 @blueprint.get("/metrics")
-@blueprint.doc(summary="Metrics in Prometheus' text format", responses=[401])
-def metrics() -> Any:
+@requires("viewer", "metrics", "read", unless=lambda config: config.web.public_metrics)
+@blueprint.doc(summary="Metrics in Prometheus' text format")
+def metrics() -> Response:
     """Metrics; with a token, unless `web.public_metrics` says otherwise."""
     here = context()
-    if here.config.web.public_metrics:
-        return _text(here)
-    return bearer.login_required(_text)(here)
-
-
-def _text(here: Context) -> Response:
     registry = CollectorRegistry()
     registry.register(_HubCollector(here))
     return Response(exposition.generate_latest(registry), content_type=exposition.CONTENT_TYPE_PLAIN_0_0_4)

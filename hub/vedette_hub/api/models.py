@@ -7,7 +7,11 @@ from typing import Any
 from apiflask import APIBlueprint, abort
 from flask import Response, request, url_for
 
-from vedette_hub.api.context import bearer, context, who
+from vedette_hub.api.access import requires
+from vedette_hub.api.auditing import note
+from vedette_hub.api.caller import who
+from vedette_hub.api.context import context
+from vedette_hub.api.idempotency import idempotent
 from vedette_hub.api.jobs import job_answer
 from vedette_hub.api.learning_shapes import (
     AlgorithmsOut,
@@ -39,7 +43,7 @@ blueprint = APIBlueprint("models", __name__, url_prefix="/api/v1", tag="Models")
 
 
 @blueprint.get("/models")
-@blueprint.auth_required(bearer)
+@requires("viewer")
 @blueprint.input(ModelQuery, location="query")
 @blueprint.output(ModelsOut)
 def list_models(query_data: ModelQuery) -> dict[str, Any]:
@@ -54,7 +58,7 @@ def list_models(query_data: ModelQuery) -> dict[str, Any]:
 
 
 @blueprint.get("/models/<name:profile>/<int(min=1, max=2147483647):version>")
-@blueprint.auth_required(bearer)
+@requires("viewer")
 @blueprint.output(ModelDetailOut)
 @blueprint.doc(responses=[404])
 def show_model(profile: str, version: int) -> dict[str, Any]:
@@ -76,7 +80,7 @@ def show_model(profile: str, version: int) -> dict[str, Any]:
 
 
 @blueprint.get("/models/<name:profile>/<int(min=1, max=2147483647):version>/plots/<name:name>.svg")
-@blueprint.auth_required(bearer)
+@requires("viewer")
 @blueprint.doc(responses=PLOT_ANSWERS)
 def show_plot(profile: str, version: int, name: str) -> Response:
     """One plot of a version's report, as SVG: it follows the reader's light or dark setting, and never changes."""
@@ -84,7 +88,8 @@ def show_plot(profile: str, version: int, name: str) -> Response:
 
 
 @blueprint.post("/models/train")
-@blueprint.auth_required(bearer)
+@requires("approver", "train")
+@idempotent
 @blueprint.input(TrainIn)
 @blueprint.output(JobOut, status_code=202)
 @blueprint.doc(responses=[400, 409, 413])
@@ -97,13 +102,14 @@ def train(json_data: TrainIn) -> tuple[dict[str, Any], int, dict[str, str]]:
     try:
         with writing(here.engine) as connection:
             job = jobs.enqueue(connection, request, who(), here.now(), here.config.learning.queue)
+            note(connection, "model.train", json_data.profile, detail=f"job {job.number}")
     except JobError as error:
         abort(409, f"{error}.")
     return job_answer(job), 202, {"Location": f"/api/v1/jobs/{job.number}"}
 
 
 @blueprint.get("/algorithms")
-@blueprint.auth_required(bearer)
+@requires("viewer")
 @blueprint.output(AlgorithmsOut)
 def list_algorithms() -> dict[str, Any]:
     """What can be trained, and what is trained where nothing else is asked for."""
@@ -111,7 +117,7 @@ def list_algorithms() -> dict[str, Any]:
 
 
 @blueprint.get("/samples")
-@blueprint.auth_required(bearer)
+@requires("viewer")
 @blueprint.output(SamplesOut)
 def list_samples() -> dict[str, Any]:
     """What there is to train with, by profile."""

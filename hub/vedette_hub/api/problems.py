@@ -11,6 +11,8 @@ from flask import Response, jsonify, render_template, request
 from pydantic import BaseModel
 from sqlalchemy.exc import OperationalError
 
+from vedette_hub.identity.passwords import BusyError
+
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 2
@@ -19,9 +21,16 @@ _PHRASES = {status.phrase for status in HTTPStatus} | {"Request Entity Too Large
 _MESSAGES = {
     400: "The request cannot be read: is its body JSON, and complete?",
     401: "Send a valid token as `Authorization: Bearer …`; `vedette-hub token create` makes one.",
+    403: "This is not for you.",
     404: "There is nothing at this address; /openapi.json lists what there is.",
     405: "This address does not take that method; the header Allow says which it takes.",
     413: "The body is too large; 64 KiB are enough for every request.",
+}
+
+_PAGE_MESSAGES = _MESSAGES | {
+    401: "You are not signed in, or your session has ended.",
+    404: "There is nothing at this address.",
+    413: "That is too much for one form.",
 }
 
 
@@ -60,19 +69,24 @@ def register(app: APIFlask) -> None:
     @app.error_processor
     def _http_error(error: HTTPError) -> Any:
         headers = {str(name): str(value) for name, value in dict(error.headers or {}).items()}
-        message = _MESSAGES.get(error.status_code) if error.message in _PHRASES else None
-        return _answer(error.status_code, message or error.message or "", _fields(error.detail), headers)
+        known = _PAGE_MESSAGES if wants_page() else _MESSAGES
+        message = known.get(error.status_code) if error.message in _PHRASES else None
+        return answer(error.status_code, message or error.message or "", _fields(error.detail), headers)
+
+    @app.errorhandler(BusyError)
+    def _busy(error: BusyError) -> Any:
+        return answer(503, str(error), [], {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
     @app.errorhandler(OperationalError)
     def _database_error(error: OperationalError) -> Any:
         logger.error("%s %s: the database does not answer: %s", request.method, request.path, error.orig)
         message = "The database does not answer now; nothing was changed. Try again."
-        return _answer(503, message, [], {"Retry-After": str(RETRY_AFTER_SECONDS)})
+        return answer(503, message, [], {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
     @app.errorhandler(Exception)
     def _unexpected_error(error: Exception) -> Any:
         logger.exception("%s %s: unexpected error", request.method, request.path, exc_info=error)
-        return _answer(500, "Something went wrong inside the hub; its log says what.", [], {})
+        return answer(500, "Something went wrong inside the hub; its log says what.", [], {})
 
     schema = ErrorAnswer.model_json_schema()
     definitions = schema.pop("$defs")
@@ -90,7 +104,8 @@ def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
     return {key: _inlined(value, definitions) for key, value in schema.items()}
 
 
-def _answer(status: int, message: str, fields: list[dict[str, Any]], headers: dict[str, str]) -> Any:
+def answer(status: int, message: str, fields: list[dict[str, Any]], headers: dict[str, str]) -> Any:
+    """An error in the one shape, or as a page for a person."""
     status = int(status)
     if wants_page():
         page = render_template("error.html", status=status, message=message)
@@ -98,10 +113,10 @@ def _answer(status: int, message: str, fields: list[dict[str, Any]], headers: di
     phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Error"
     code = phrase.lower().replace(" ", "_").replace("-", "_")
     body = {"error": {"status": status, "code": code, "message": message, "fields": fields}}
-    answer = jsonify(body)
-    answer.status_code = status
-    answer.headers.update(headers)
-    return answer
+    made = jsonify(body)
+    made.status_code = status
+    made.headers.update(headers)
+    return made
 
 
 def _fields(detail: Any) -> list[dict[str, Any]]:

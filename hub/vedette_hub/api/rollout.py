@@ -9,10 +9,16 @@ from typing import Any
 from apiflask import APIBlueprint, abort
 
 from vedette_hub import state
-from vedette_hub.api.context import bearer, context, who
+from vedette_hub.api.access import requires
+from vedette_hub.api.auditing import note
+from vedette_hub.api.caller import who
+from vedette_hub.api.context import context
+from vedette_hub.api.idempotency import idempotent
 from vedette_hub.api.rollout_shapes import GroupIn, GroupOut, OrderedOut, TargetsIn, ordered_answer
 from vedette_hub.fleet import groups, orders
+from vedette_hub.fleet.order_words import order_words
 from vedette_hub.fleet.orders import Ordered, OrderError, UnknownModelError, UnknownTargetError
+from vedette_hub.store.database import writing
 
 blueprint = APIBlueprint("rollout", __name__, url_prefix="/api/v1", tag="Models")
 
@@ -20,39 +26,43 @@ blueprint = APIBlueprint("rollout", __name__, url_prefix="/api/v1", tag="Models"
 def _order(view: Callable[..., dict[str, Any]]) -> Any:
     """What all orders take and answer."""
     described = blueprint.doc(responses=[400, 404, 409, 413, 422, 503])(view)
-    return blueprint.auth_required(bearer)(blueprint.input(TargetsIn)(blueprint.output(OrderedOut)(described)))
+    return requires("approver", "push")(idempotent(blueprint.input(TargetsIn)(blueprint.output(OrderedOut)(described))))
 
 
 @blueprint.post("/models/<name:profile>/<int(min=1, max=2147483647):version>/push")
 @_order
 def push(profile: str, version: int, json_data: TargetsIn) -> dict[str, Any]:
     """Order that gateways run this version; a signed manifest for each of them is published at once."""
-    return _ordered(orders.push, json_data, profile, version)
+    return _ordered(orders.push, "model.push", json_data, profile, version)
 
 
 @blueprint.post("/models/<name:profile>/rollback")
 @_order
 def roll_back(profile: str, json_data: TargetsIn) -> dict[str, Any]:
     """Order that gateways run what was ordered before."""
-    return _ordered(orders.roll_back, json_data, profile)
+    return _ordered(orders.roll_back, "model.rollback", json_data, profile)
 
 
 @blueprint.post("/models/<name:profile>/unload")
 @_order
 def unload(profile: str, json_data: TargetsIn) -> dict[str, Any]:
     """Order that gateways run no model of this profile; a roll back brings it back."""
-    return _ordered(orders.unload, json_data, profile)
+    return _ordered(orders.unload, "model.unload", json_data, profile)
 
 
 @blueprint.put("/gateways/<name:gateway>/group")
-@blueprint.auth_required(bearer)
+@requires("approver", "push")
+@idempotent
 @blueprint.input(GroupIn)
 @blueprint.output(GroupOut)
 @blueprint.doc(responses=[400, 404, 409, 413])
 def set_group(gateway: str, json_data: GroupIn) -> dict[str, Any]:
     """Put a gateway into a group, which orders can be given to; what it was ordered stays as it is."""
+    engine = context().engine
     try:
-        groups.assign(context().engine, gateway, json_data.group)
+        with writing(engine) as connection:
+            groups.assign(engine, gateway, json_data.group)
+            note(connection, "gateway.group", gateway, detail=f"group {json_data.group!r}")
     except UnknownTargetError as error:
         abort(404, str(error))
     except OrderError as error:
@@ -60,12 +70,15 @@ def set_group(gateway: str, json_data: GroupIn) -> dict[str, Any]:
     return {"gateway": gateway, "group": json_data.group}
 
 
-def _ordered(order: Callable[..., Ordered], targets: TargetsIn, *what: str | int) -> dict[str, Any]:
-    """Give an order, of which `what` says more than for whom it is."""
+def _ordered(order: Callable[..., Ordered], action: str, asked: TargetsIn, *what: str | int) -> dict[str, Any]:
+    """Give an order, of which `what` says more than for whom it is, and audit it as `action`."""
     here = context()
     with _answered():
-        key = state.signing_key(here.state_dir)
-        return ordered_answer(order(here.engine, key, *what, targets.chosen(), who(), here.now()))
+        key, targets = state.signing_key(here.state_dir), asked.chosen()
+        with writing(here.engine) as connection:
+            ordered = order(here.engine, key, *what, targets, who(), here.now())
+            note(connection, action, " ".join(map(str, what)), detail=order_words(targets, ordered))
+    return ordered_answer(ordered)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vedette_hub.command_line import config_option, load_config, reported
+from vedette_hub.command_line import config_option, load_config, note, reported
 from vedette_hub.errors import HubError
 from vedette_models import topics
 
@@ -34,13 +34,17 @@ def enroll(gateway: str, out: Path | None, *, as_json: bool, path: Path | None) 
     """
     from vedette_hub import hub, state
     from vedette_hub.fleet import enrolment
+    from vedette_hub.store.database import writing
 
     config = load_config(path)
     engine = hub.open_database(config)
     if enrolment.prepare_signing_key(config.state_dir, engine) is None:
         raise HubError("a gateway enrolled now could follow no order: see above")
+    key = state.signing_key(config.state_dir)
     own = topics.encode(config.broker.username or enrolment.HUB_USER)
-    made = enrolment.enroll(engine, state.signing_key(config.state_dir), gateway, time.time(), own)
+    with writing(engine) as connection:
+        made = enrolment.enroll(engine, key, gateway, time.time(), own)
+        note(connection, "gateway.enroll", gateway, "" if made.new else "another password")
     if out is not None:
         _write(out, PASSWORD_FILE, made.password + "\n")
         _write(out, KEY_RING_FILE, made.key_ring)
@@ -60,8 +64,12 @@ def group(gateway: str, name: str, path: Path | None) -> None:
     """Put GATEWAY into the group NAME, which orders can be given to; without NAME, take it out of its group."""
     from vedette_hub import hub
     from vedette_hub.fleet import groups
+    from vedette_hub.store.database import writing
 
-    groups.assign(hub.open_database(load_config(path)), gateway, name)
+    engine = hub.open_database(load_config(path))
+    with writing(engine) as connection:
+        groups.assign(engine, gateway, name)
+        note(connection, "gateway.group", gateway, f"group {name!r}")
     click.echo(
         f"Gateway {gateway!r} is in group {name!r}." if name else f"Gateway {gateway!r} is in no group.", err=True
     )
@@ -93,14 +101,18 @@ def new_key(*, replace: bool, path: Path | None) -> None:
     Gateways go on running what they run, and refuse every new order until their key ring has the new key: copy what
     `vedette-hub key ring` prints to each of them. Then restart the hub: it signs everything again.
     """
-    from vedette_hub import state
+    from vedette_hub import hub, state
     from vedette_hub.fleet import enrolment
+    from vedette_hub.store.database import writing
 
-    state_dir = load_config(path).state_dir
+    config = load_config(path)
+    state_dir = config.state_dir
     if (state_dir / state.SIGNING_KEY_FILE).exists() and not replace:
         raise HubError(f"{state_dir / state.SIGNING_KEY_FILE}: there is a signing key; --replace replaces it")
     state.prepare(state_dir)
     old = enrolment.replace_signing_key(state_dir)
+    with writing(hub.open_database(config)) as connection:
+        note(connection, "key.new", detail="the old one is kept beside it" if old is not None else "")
     if old is not None:
         click.echo(f"The old key is kept as {old}.", err=True)
     click.echo("The key ring that every gateway needs now; then restart the hub:", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 import time
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vedette_hub.command_line import config_option, load_config, reported
+from vedette_hub.command_line import config_option, load_config, note, reported, user
 from vedette_hub.config import Config
 from vedette_hub.learning.training.algorithms import ALGORITHMS
 
@@ -143,7 +142,8 @@ def _train(engine: Engine, config: Config, profile: str, options: dict[str, Any]
         time.time,
         algorithm=options["algorithm"],
         contamination=options["contamination"],
-        by=getpass.getuser(),
+        by=user(),
+        then=lambda connection, made: note(connection, "model.train", f"{made.profile} {made.version}"),
         tell=tell,
     )
     tell(1.0, "done")

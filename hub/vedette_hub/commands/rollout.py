@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vedette_hub.command_line import config_option, load_config, reported
+from vedette_hub.command_line import config_option, load_config, note, reported, user
 
 if TYPE_CHECKING:
     from nacl.signing import SigningKey
@@ -42,7 +41,12 @@ def push(profile: str, version: int, *, path: Path | None, **options: Any) -> No
     """Order that gateways run VERSION of PROFILE's model."""
     from vedette_hub.fleet import orders
 
-    _order(path, options, lambda engine, key, *how: orders.push(engine, key, profile, version, *how))
+    _order(
+        ("model.push", f"{profile} {version}"),
+        path,
+        options,
+        lambda engine, key, *how: orders.push(engine, key, profile, version, *how),
+    )
 
 
 @click.command()
@@ -54,7 +58,12 @@ def rollback(profile: str, *, path: Path | None, **options: Any) -> None:
     """Order that gateways run the version of PROFILE's model that was ordered before."""
     from vedette_hub.fleet import orders
 
-    _order(path, options, lambda engine, key, *how: orders.roll_back(engine, key, profile, *how))
+    _order(
+        ("model.rollback", profile),
+        path,
+        options,
+        lambda engine, key, *how: orders.roll_back(engine, key, profile, *how),
+    )
 
 
 @click.command()
@@ -66,20 +75,28 @@ def unload(profile: str, *, path: Path | None, **options: Any) -> None:
     """Order that gateways run no model of PROFILE; rollback brings it back."""
     from vedette_hub.fleet import orders
 
-    _order(path, options, lambda engine, key, *how: orders.unload(engine, key, profile, *how))
+    _order(
+        ("model.unload", profile), path, options, lambda engine, key, *how: orders.unload(engine, key, profile, *how)
+    )
 
 
 def _order(
+    noted: tuple[str, str],
     path: Path | None,
     options: dict[str, Any],
     give: Callable[[Engine, SigningKey, Targets, str, float], Ordered],
 ) -> None:
     from vedette_hub import hub, state
+    from vedette_hub.fleet.order_words import order_words
+    from vedette_hub.store.database import writing
 
     targets = _targets(**{name: options[name] for name in ("gateways", "group", "everybody")})
     config = load_config(path)
     engine = hub.open_database(config)
-    ordered = give(engine, state.signing_key(config.state_dir), targets, f"{_user()} (command line)", time.time())
+    key = state.signing_key(config.state_dir)
+    with writing(engine) as connection:
+        ordered = give(engine, key, targets, user(), time.time())
+        note(connection, *noted, order_words(targets, ordered))
     if options["as_json"]:
         click.echo(json.dumps(asdict(ordered)))
         return
@@ -103,10 +120,3 @@ def _targets(gateways: tuple[str, ...], group: str | None, *, everybody: bool) -
     if group is not None and not group:
         raise click.UsageError("--group: the name is empty")
     return Targets(gateways, group or "")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "somebody"  # a user id without a name, as in a container

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -69,23 +70,52 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A transaction that sees one state of the store and writes nothing."""
+    """A transaction that sees one state of the store and writes nothing.
+
+    Inside `writing` of the same engine and thread it is part of that transaction, and sees what has been written.
+    """
+    if (outer := _outer.transactions.get(engine)) is not None:
+        yield outer
+        return
     with engine.connect() as connection, connection.begin():
         yield connection
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction that writes: committed as a whole when the block ends, rolled back when it raises."""
+    """A transaction that writes: committed as a whole when the block ends, rolled back when it raises.
+
+    Inside another one of the same engine and thread it is a part of it: rolled back alone when it raises, committed
+    with the outer one. So an effect, its audit entry and its idempotency key stand or fall together.
+    """
+    if (outer := _outer.transactions.get(engine)) is not None:
+        with outer.begin_nested():
+            yield outer
+        return
     with engine.connect().execution_options(**{_IMMEDIATE: True}) as connection, connection.begin():
-        yield connection
+        _outer.transactions[engine] = connection
+        try:
+            yield connection
+        finally:
+            del _outer.transactions[engine]
 
 
-def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert those of `rows` whose keys are not there yet."""
-    if rows:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        connection.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows))
+class _Outer(threading.local):
+    """The write transactions that this thread is inside of."""
+
+    def __init__(self) -> None:
+        self.transactions: dict[Engine, Connection] = {}
+
+
+_outer = _Outer()
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert those of `rows` whose keys are not there yet; how many those were."""
+    if not rows:
+        return 0
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return connection.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows)).rowcount
 
 
 def describe(error: BaseException) -> str:

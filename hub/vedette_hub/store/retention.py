@@ -7,8 +7,20 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, delete,
 from vedette_hub.config import LimitsSection
 from vedette_hub.store.database import writing
 from vedette_hub.store.fleet import count_up
+from vedette_hub.store.idempotency import prune_keys
 from vedette_hub.store.samples import sample_totals
-from vedette_hub.store.schema import activations, alerts, jobs, ledgers, losses, models, reports, samples, unparsed
+from vedette_hub.store.schema import (
+    activations,
+    alerts,
+    audit,
+    jobs,
+    ledgers,
+    losses,
+    models,
+    reports,
+    samples,
+    unparsed,
+)
 
 LEDGERS_PER_CLASS = 1_000
 """Ledgers kept for each gateway and class; rows of an older epoch that came again would be applied again."""
@@ -34,6 +46,8 @@ def prune(engine: Engine, limits: LimitsSection) -> dict[str, int]:
         gone["samples_pruned"] = _prune_samples(connection, limits.samples_mb * 1_000_000)
         gone["models_pruned"] = _prune_models(connection, limits.model_versions)
         gone["jobs_pruned"] = _prune_numbered(connection, jobs, limits.jobs, jobs.c.finished.is_not(None))
+        gone["audit_pruned"] = _prune_audit(connection, limits.audit)
+        prune_keys(connection, limits.idempotency_keys)
         gone["ledgers_pruned"] = _prune_ledgers(connection)
         count_up(connection, gone)
     return {name: number for name, number in gone.items() if number}
@@ -76,6 +90,19 @@ def _prune_numbered(connection: Connection, table: Table, limit: int, *which: Co
     oldest = select(table.c.number).where(*which).order_by(table.c.number).limit(excess)
     last = connection.execute(select(func.max(oldest.subquery().c.number))).scalar()
     return connection.execute(delete(table).where(table.c.number <= last, *which)).rowcount if last else 0
+
+
+def _prune_audit(connection: Connection, limit: int) -> int:
+    """What was refused takes up half at most, so that nobody can push out what was done by being refused."""
+    refused = audit.c.outcome == "refused"
+    number = connection.execute(select(func.count()).select_from(audit).where(refused)).scalar_one()
+    excess = min(_excess(connection, audit, limit), max(0, number - limit // 2))
+    gone = 0
+    if excess:
+        oldest = select(audit.c.number).where(refused).order_by(audit.c.number).limit(excess).subquery()
+        last = connection.execute(select(func.max(oldest.c.number))).scalar_one()
+        gone = connection.execute(delete(audit).where(refused, audit.c.number <= last)).rowcount
+    return gone + _prune_numbered(connection, audit, limit)
 
 
 def _prune_samples(connection: Connection, limit: int) -> int:

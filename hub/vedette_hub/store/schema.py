@@ -258,6 +258,69 @@ api_tokens = Table(
     Column("created", Float, nullable=False),
     Column("last_used", Float, nullable=True),
     Column("revoked", Float, nullable=True),
+    Column("role", String(16), nullable=False),
+    Column("scopes", Text, nullable=True),
+    Column("expires", Float, nullable=True),
+    Column("by", String(NAME_LENGTH), nullable=False, server_default=""),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("number", Serial, primary_key=True, autoincrement=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("password", String(256), nullable=False),
+    Column("password_due", Boolean, nullable=False, server_default=false()),
+    Column("password_set", Float, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("created", Float, nullable=False),
+    Column("last_sign_in", Float, nullable=True),
+    Column("disabled", Float, nullable=True),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("user", BigInteger, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("expires", Float, nullable=False),
+    Column("address", String(64), nullable=False),
+    ForeignKeyConstraint(["user"], ["users.number"], ondelete="CASCADE"),
+    Index(None, "user", "created"),
+    Index(None, "expires"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", Serial, primary_key=True, autoincrement=True),
+    Column("time", Float, nullable=False),
+    Column("by", String(NAME_LENGTH), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("target", Text, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("detail", Text, nullable=False),
+    Index(None, "by", "number"),
+    Index(None, "action", "number"),
+    Index(None, "outcome", "number"),
+    Index(None, "time"),
+    # A number is never given twice: pages rely on it.
+    sqlite_autoincrement=True,
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("owner", String(64), primary_key=True),
+    Column("key", String(NAME_LENGTH), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("created", Float, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("body", LargeBinary, nullable=True),
+    Index(None, "created"),
 )
 
 desired = Table(

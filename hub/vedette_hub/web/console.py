@@ -8,13 +8,18 @@ from apiflask import APIBlueprint
 from flask import Response, abort, redirect, render_template, request, url_for
 
 from vedette_hub.alerts.actions import act
+from vedette_hub.api import session, signing_in
+from vedette_hub.api.access import open_to_all, requires
+from vedette_hub.api.auditing import note
+from vedette_hub.api.caller import maybe_caller, who
 from vedette_hub.api.context import context
 from vedette_hub.fleet import ingest_state
+from vedette_hub.identity.roles import Role, covers
+from vedette_hub.state import PASSWORD_FILE
 from vedette_hub.store.alerts import Action
-from vedette_hub.store.tokens import Token
+from vedette_hub.store.database import writing
 from vedette_hub.times import rfc3339
 from vedette_hub.version import VERSION
-from vedette_hub.web import session
 from vedette_hub.web.overview import Overview, read_overview
 from vedette_models.readings import Quality
 
@@ -30,7 +35,13 @@ blueprint = APIBlueprint(
 
 @blueprint.app_context_processor
 def _for_templates() -> dict[str, Any]:
-    return {"version": VERSION, "form_key": session.form_key, "form_field": session.FORM_FIELD}
+    return {"version": VERSION, "caller": maybe_caller(), "may": _may}
+
+
+def _may(role: Role) -> bool:
+    """Whether whoever looks at the page has this role, or a higher one."""
+    found = maybe_caller()
+    return found is not None and covers(found.role, role)
 
 
 @blueprint.app_template_filter("rfc3339")
@@ -57,72 +68,74 @@ def _number(value: float) -> str:
 
 
 @blueprint.get("/")
+@requires("viewer", page=True)
 def page() -> Any:
     """The console."""
-    token = session.signed_in()
-    if token is None:
-        return redirect(url_for("console.sign_in"))
-    return render_template("console.html", token=token, view=_overview(), broker=_broker())
+    return render_template("console.html", view=_overview(), broker=_broker(), whole_page=True)
 
 
 @blueprint.get("/overview")
+@requires("viewer")
 def overview() -> Any:
     """The part of the page that changes; 304 when it has not, 401 when the session has ended."""
-    if session.signed_in() is None:
-        return Response("The session has ended.", 401, mimetype="text/plain")
     response = Response(render_template("overview.html", view=_overview(), broker=_broker()), mimetype="text/html")
     response.add_etag()
     return response.make_conditional(request)
 
 
 @blueprint.get("/login")
+@open_to_all("whoever is to sign in has not yet", greets=True)
 def sign_in() -> Any:
-    """Where an API token becomes a session."""
-    if session.signed_in() is not None:
+    """Where a user name and a password become a session."""
+    if maybe_caller() is not None:
         return redirect(url_for("console.page"))
-    return _login_page("")
+    return _login_page()
 
 
 @blueprint.post("/login")
+@open_to_all("whoever is to sign in has not yet", greets=True)
 def check_sign_in() -> Any:
-    """Check the token."""
-    if not session.is_own_form():
-        return _login_page("This form has expired. Please try again.", 400)
-    if not session.sign_in(request.form.get("token", "")):
-        return _login_page("That is no valid token. Is it the whole line of the file?", 401)
+    """Check user name and password."""
+    name = request.form.get("user", "")
+    try:
+        signing_in.sign_in(name, request.form.get("password", ""))
+    except signing_in.TooManyFailuresError as error:
+        return _login_page(str(error), 429, name, {"Retry-After": str(error.retry_after)})
+    except signing_in.WrongPasswordError as error:
+        return _login_page(str(error), 401, name)
     return redirect(url_for("console.page"), 303)
 
 
 @blueprint.post("/logout")
+@requires("viewer", person=True, password_due=True)
 def sign_out() -> Any:
     """End the session."""
-    _own_form()
-    session.sign_out()
+    with writing(context().engine) as connection:
+        note(connection, "session.end")
+        session.end()
     return redirect(url_for("console.sign_in"), 303)
 
 
 @blueprint.post("/alerts/<name:gateway>/<name:alert>/acknowledge")
+@requires("operator")
 def acknowledge(gateway: str, alert: str) -> Any:
     """Acknowledge an alert from the page."""
-    token = _own_form()
     here = context()
-    if act(here.engine, (gateway, alert), Action("acknowledge", here.now(), token.name)) is None:
-        abort(404)
+    with writing(here.engine) as connection:
+        if act(here.engine, (gateway, alert), Action("acknowledge", here.now(), who())) is None:
+            abort(404)
+        note(connection, "alert.acknowledge", f"{gateway}/{alert}")
     return redirect(url_for("console.page"), 303)
 
 
-def _own_form() -> Token:
-    token = session.signed_in()
-    if token is None:
-        abort(401)
-    if not session.is_own_form():
-        abort(400)
-    return token
-
-
-def _login_page(problem: str, status: int = 200) -> tuple[str, int]:
-    file = context().state_dir / "api-token"
-    return render_template("login.html", problem=problem, token_file=file), status
+def _login_page(
+    problem: str = "", status: int = 200, user: str = "", headers: dict[str, str] | None = None
+) -> tuple[str, int, dict[str, str]]:
+    # Until the first sign-in; later it is nobody's business where the hub keeps its state.
+    first = context().state_dir / PASSWORD_FILE
+    file = first if first.exists() else None
+    page = render_template("login.html", problem=problem, user=user[:64], password_file=file)
+    return page, status, headers or {}
 
 
 def _overview() -> Overview:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import redirect, render_template, request, url_for
+from flask import render_template, request
 
+from vedette_hub.api.access import requires
 from vedette_hub.api.context import context
 from vedette_hub.learning import forecasting
 from vedette_hub.learning.forecasting import NoForecastError, UnknownDeviceError
 from vedette_hub.store.database import reading
-from vedette_hub.web import forecast_chart, session
+from vedette_hub.web import forecast_chart
 
 HORIZONS = {"6 hours": 6, "1 day": 24, "3 days": 72, "7 days": 168, "14 days": 336}
 _USUAL = 24
@@ -20,11 +21,9 @@ blueprint = APIBlueprint("forecast_console", __name__, url_prefix="/devices", en
 
 
 @blueprint.get("/<name:gateway>/<name:device>/forecast")
+@requires("viewer", page=True)
 def page(gateway: str, device: str) -> Any:
     """Charts of a device's channels: readings, what is expected of the time ahead, and the band around it."""
-    token = session.signed_in()
-    if token is None:
-        return redirect(url_for("console.sign_in"))
     asked = request.args.get("hours", "")
     hours = int(asked) if asked.isascii() and asked.isdigit() and int(asked) in HORIZONS.values() else _USUAL
     found, crossings, problem = None, [], ""
@@ -38,7 +37,6 @@ def page(gateway: str, device: str) -> Any:
         problem = f"There is no forecast yet: {error}."
     return render_template(
         "forecast.html",
-        token=token,
         heading=f"{device}: what is expected",
         gateway=gateway,
         device=device,

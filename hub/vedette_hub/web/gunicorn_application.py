@@ -8,6 +8,8 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]  # gunicorn has no types
 
+from vedette_hub.web.tls import Certificate
+
 _WORKER_SECONDS = 60
 
 
@@ -15,7 +17,12 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]  # gunicorn ha
     """gunicorn, configured here and by nothing else."""
 
     def __init__(
-        self, make_application: Callable[[], Flask], socket_number: int, threads: int, stop_seconds: int
+        self,
+        make_application: Callable[[], Flask],
+        socket_number: int,
+        threads: int,
+        stop_seconds: int,
+        certificate: tuple[str, str] | None = None,
     ) -> None:
         self._make_application = make_application
         self._options: dict[str, Any] = {
@@ -30,7 +37,18 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]  # gunicorn ha
             "control_socket_disable": True,
             "limit_request_line": 8190,
             "proc_name": "vedette-hub web",
+            # Who a proxy speaks for is said by web.proxy_hops alone; gunicorn would believe anybody on this machine.
+            "forwarded_allow_ips": "",
+            "secure_scheme_headers": {},
         }
+        if certificate is not None:
+            served = Certificate(*certificate)
+            self._options |= {
+                "certfile": certificate[0],
+                "keyfile": certificate[1],
+                "do_handshake_on_connect": True,  # where the context can put an end to it
+                "ssl_context": lambda _settings, _default: served.context(),
+            }
         super().__init__()
 
     def load_config(self) -> None:

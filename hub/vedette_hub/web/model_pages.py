@@ -9,9 +9,13 @@ from apiflask import APIBlueprint
 from flask import Response, abort, redirect, render_template, request, url_for
 
 from vedette_hub import state
+from vedette_hub.api.access import requires
+from vedette_hub.api.auditing import note
+from vedette_hub.api.caller import who
 from vedette_hub.api.context import context
 from vedette_hub.api.models import plot_answer
 from vedette_hub.fleet import ingest_state, orders
+from vedette_hub.fleet.order_words import order_words
 from vedette_hub.fleet.orders import Ordered, OrderError, Targets, UnknownModelError
 from vedette_hub.learning import jobs, registry
 from vedette_hub.learning.errors import JobError
@@ -23,7 +27,6 @@ from vedette_hub.store.database import reading, writing
 from vedette_hub.store.plots import list_plots
 from vedette_hub.store.samples import sample_totals
 from vedette_hub.store.schema import NAME_LENGTH
-from vedette_hub.web import session
 from vedette_hub.web.models_overview import ModelsOverview, read_models_overview
 from vedette_hub.web.version_report import version_report
 
@@ -38,56 +41,46 @@ def _kib(size: int) -> str:
 
 
 @blueprint.get("")
+@requires("viewer", page=True)
 def page() -> Any:
     """Models, versions, and who runs what."""
-    token = session.signed_in()
-    if token is None:
-        return redirect(url_for("console.sign_in"))
-    return render_template("models.html", token=token, view=_view())
+    return render_template("models.html", view=_view())
 
 
 @blueprint.get("/overview")
+@requires("viewer")
 def overview() -> Any:
     """The part of the page that changes; 304 when it has not, 401 when the session has ended."""
-    if session.signed_in() is None:
-        return Response("The session has ended.", 401, mimetype="text/plain")
     response = Response(render_template("models_overview.html", view=_view()), mimetype="text/html")
     response.add_etag()
     return response.make_conditional(request)
 
 
 @blueprint.get("/<name:profile>/<int(min=1, max=2147483647):version>")
+@requires("viewer", page=True)
 def show_version(profile: str, version: int) -> Any:
     """One version: its report, and a form to push it."""
-    if session.signed_in() is None:
-        return redirect(url_for("console.sign_in"))
     return _version_page(profile, version)
 
 
 @blueprint.get("/<name:profile>/<int(min=1, max=2147483647):version>/plots/<name:name>.svg")
+@requires("viewer")
 def show_plot(profile: str, version: int, name: str) -> Any:
     """One plot of a version's report."""
-    if session.signed_in() is None:
-        abort(401)
     return plot_answer(profile, version, name)
 
 
 @blueprint.get("/<name:profile>/train")
+@requires("approver", "train", page=True)
 def show_train(profile: str) -> Any:
     """A form to train the next version."""
-    if session.signed_in() is None:
-        return redirect(url_for("console.sign_in"))
     return _train_page(profile)
 
 
 @blueprint.post("/<name:profile>/train")
+@requires("approver", "train")
 def train(profile: str) -> Any:
     """Queue a training from its form."""
-    token = session.signed_in()
-    if token is None:
-        abort(401)
-    if not session.is_own_form():
-        abort(400)
     here = context()
     algorithm = request.form.get("algorithm", "")
     if algorithm not in ALGORITHMS:
@@ -95,60 +88,63 @@ def train(profile: str) -> Any:
     try:
         with writing(here.engine) as connection:
             wanted = TrainRequest(profile, algorithm)
-            jobs.enqueue(connection, wanted, token.name, here.now(), here.config.learning.queue)
+            job = jobs.enqueue(connection, wanted, who(), here.now(), here.config.learning.queue)
+            note(connection, "model.train", profile, detail=f"job {job.number}, {algorithm}")
     except JobError as error:
         return _train_page(profile, _sentence(str(error)), 409)
     return redirect(url_for("models_console.page"), 303)
 
 
 @blueprint.post("/<name:profile>/<int(min=1, max=2147483647):version>/push")
+@requires("approver", "push")
 def push(profile: str, version: int) -> Any:
     """Push a version from its page."""
     return _order(
+        ("model.push", f"{profile} {version}"),
         lambda engine, key, *how: orders.push(engine, key, profile, version, *how),
         lambda problem, status: _version_page(profile, version, problem, status),
     )
 
 
 @blueprint.get("/<name:profile>/orders")
+@requires("approver", "push", page=True)
 def show_orders(profile: str) -> Any:
     """Forms to roll back and unload."""
-    if session.signed_in() is None:
-        return redirect(url_for("console.sign_in"))
     return _orders_page(profile)
 
 
 @blueprint.post("/<name:profile>/rollback")
+@requires("approver", "push")
 def roll_back(profile: str) -> Any:
     """Roll back from the page of orders."""
     return _order(
+        ("model.rollback", profile),
         lambda engine, key, *how: orders.roll_back(engine, key, profile, *how),
         lambda problem, status: _orders_page(profile, problem, status),
     )
 
 
 @blueprint.post("/<name:profile>/unload")
+@requires("approver", "push")
 def unload(profile: str) -> Any:
     """Unload from the page of orders."""
     return _order(
+        ("model.unload", profile),
         lambda engine, key, *how: orders.unload(engine, key, profile, *how),
         lambda problem, status: _orders_page(profile, problem, status),
     )
 
 
-def _order(give: Callable[..., Ordered], again: Callable[[str, int], Any]) -> Any:
-    """Give an order that a form of ours asks for; when it cannot be given, the page says why."""
-    token = session.signed_in()
-    if token is None:
-        abort(401)
-    if not session.is_own_form():
-        abort(400)
+def _order(what: tuple[str, str], give: Callable[..., Ordered], again: Callable[[str, int], Any]) -> Any:
+    """Give an order that a form asks for, and note (action, target); if it cannot be given, the page says why."""
     here = context()
     targets = _targets(request.form.get("target", ""))
     if targets is None:
         return again("Choose whom the order is for.", 400)
     try:
-        give(here.engine, state.signing_key(here.state_dir), targets, token.name, here.now())
+        with writing(here.engine) as connection:
+            ordered = give(here.engine, state.signing_key(here.state_dir), targets, who(), here.now())
+            note(connection, *what, detail=order_words(targets, ordered))
     except UnknownModelError:
         abort(404)
     except OrderError as error:
@@ -199,7 +195,6 @@ def _train_page(profile: str, problem: str = "", status: int = 200) -> tuple[str
         heading=f"{profile}: train",
         profile=profile,
         problem=problem,
-        token=session.signed_in(),
         readings=totals.get(profile, 0),
         algorithms=sorted(ALGORITHMS),
         default=here.config.learning.algorithm,
@@ -226,7 +221,6 @@ def _choices() -> dict[str, Any]:
     with reading(context().engine) as connection:
         found = fleet.list_gateways(connection, limit=GATEWAYS_OFFERED)
         return {
-            "token": session.signed_in(),
             "gateways": [gateway.gateway for gateway in found],
             "gateways_total": fleet.count_gateways(connection),
             "groups": store.groups(connection),

@@ -68,9 +68,11 @@ def stop(child: subprocess.Popen[bytes]) -> None:
         child.stdin.close()
 
 
-def serve(make_application: Callable[[], Flask], socket_number: int, threads: int) -> None:
+def serve(
+    make_application: Callable[[], Flask], socket_number: int, threads: int, certificate: tuple[str, str] | None
+) -> None:
     """In the child: serve until told to stop, or until the parent is gone."""
     from vedette_hub.web.gunicorn_application import GunicornApplication
 
     end_with_parent()
-    GunicornApplication(make_application, socket_number, threads, STOP_SECONDS).run()
+    GunicornApplication(make_application, socket_number, threads, STOP_SECONDS, certificate).run()

@@ -24,7 +24,7 @@ def snapshot(**changes: object) -> Snapshot:
     state: dict[str, object] = {
         "phase": "fast motion",
         "console_url": "http://127.0.0.1:8080",
-        "token_file": ".demo/hub/api-token",
+        "password_file": ".demo/console-password",
         "broker": "Mosquitto",
         "devices": 15,
         "published": 12_345,

@@ -112,7 +112,7 @@ def test_pages_follow_each_other_while_new_alerts_arrive(call: Call, take: Any) 
 def test_what_people_do_is_kept_with_who_when_and_why(call: Call, take: Any) -> None:
     take(alert(1))
     status, body = call("POST", "alerts/gw-1/a-1/acknowledge", json={"comment": "on my way"})
-    assert (status, body["acknowledged"], body["acknowledgement"]["by"]) == (200, True, "first")
+    assert (status, body["acknowledged"], body["acknowledgement"]["by"]) == (200, True, "first (token)")
     assert call("POST", "alerts/gw-1/a-1/acknowledge")[0] == 200
     _, body = call("POST", "alerts/gw-1/a-1/label", json={"label": "true", "comment": "bearing"})
     assert body["label"]["value"] == "true"
@@ -123,10 +123,10 @@ def test_what_people_do_is_kept_with_who_when_and_why(call: Call, take: Any) -> 
     assert (body["state"], body["acknowledged"]) == ("active", False)
     acts = [(item["what"], item["by"], item["comment"]) for item in body["history"] if item["what"] != "event"]
     assert acts == [
-        ("acknowledge", "first", "on my way"),
-        ("acknowledge", "first", ""),
-        ("label", "first", "bearing"),
-        ("resolve", "first", ""),
+        ("acknowledge", "first (token)", "on my way"),
+        ("acknowledge", "first (token)", ""),
+        ("label", "first (token)", "bearing"),
+        ("resolve", "first (token)", ""),
     ]
 
 

@@ -26,7 +26,7 @@ def test_a_training_is_queued_followed_and_becomes_a_version(call: Call, engine:
     deliver(engine, samples(1), samples(2))
     assert call("GET", "samples")[1]["samples"][0]["readings"] == 600
     status, job = call("POST", "models/train", json={"profile": "pump"})
-    assert (status, job["state"], job["by"], job["request"]) == (202, "queued", "first", {"profile": "pump"})
+    assert (status, job["state"], job["by"], job["request"]) == (202, "queued", "first (token)", {"profile": "pump"})
     assert call("GET", f"jobs/{job['number']}")[1] == job
     assert call("POST", "models/train", json={"profile": "pump"})[0] == 409
     work(engine)
@@ -39,7 +39,7 @@ def test_a_training_is_queued_followed_and_becomes_a_version(call: Call, engine:
     _, found = call("GET", "models/pump/1")
     assert {key: found[key] for key in model} == model
     assert found["report"]["parity"]["flips"] == 0
-    assert found["lineage"]["by"] == "first"
+    assert found["lineage"]["by"] == "first (token)"
 
 
 def test_versions_and_jobs_come_in_pages_and_are_filtered(call: Call, engine: Engine) -> None:
@@ -109,7 +109,7 @@ def test_an_unknown_algorithm_is_refused_with_those_there_are(call: Call) -> Non
 def test_a_job_is_cancelled_once(call: Call) -> None:
     number = call("POST", "models/train", json={"profile": "pump"})[1]["number"]
     status, job = call("POST", f"jobs/{number}/cancel")
-    assert (status, job["state"], job["message"]) == (200, "cancelled", "cancelled by first")
+    assert (status, job["state"], job["message"]) == (200, "cancelled", "cancelled by first (token)")
     status, answer = call("POST", f"jobs/{number}/cancel")
     assert (status, answer["error"]["message"]) == (409, f"job {number} has cancelled already.")
 

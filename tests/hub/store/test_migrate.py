@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from vedette_hub.errors import StoreError
+from vedette_hub.store import tokens
 from vedette_hub.store.database import open_store, reading, writing
 from vedette_hub.store.migrate import HEAD, migrate
 from vedette_hub.store.samples import newest_segments
@@ -107,3 +109,22 @@ def test_samples_from_before_suspicion_are_not_suspect(tmp_path: Path) -> None:
     with reading(engine) as connection:
         (segment,) = newest_segments(connection, "pump")
     assert segment.suspect is False
+
+
+def test_a_token_from_before_roles_may_what_it_could_do_then(tmp_path: Path) -> None:
+    engine = open_store(f"sqlite:///{tmp_path / 'hub.db'}")
+    config = Config()
+    config.set_main_option("script_location", "vedette_hub.store:migrations")
+    secret = tokens.new_secret()
+    kept = hashlib.sha256(secret.encode()).hexdigest()
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        connection.execute(
+            text("INSERT INTO api_tokens (name, hash, created) VALUES ('first', :hash, 1)"), {"hash": kept}
+        )
+    migrate(engine)
+    with reading(engine) as connection:
+        token = tokens.check_secret(connection, secret, 2.0)
+    assert token is not None
+    assert (token.name, token.role, token.scopes, token.expires) == ("first", "approver", None, None)

@@ -9,8 +9,10 @@ from vedette_hub.config import LimitsSection
 from vedette_hub.fleet.arrivals import parse
 from vedette_hub.fleet.commit import commit
 from vedette_hub.store import alerts as alert_store
+from vedette_hub.store import audit
 from vedette_hub.store.alerts import AlertFilter
-from vedette_hub.store.database import reading
+from vedette_hub.store.audit import AuditFilter, Entry
+from vedette_hub.store.database import reading, writing
 from vedette_hub.store.retention import prune
 from vedette_hub.store.schema import alert_events, unparsed
 from vedette_models import topics
@@ -40,3 +42,23 @@ def test_the_oldest_unparsed_messages_and_reports_go(engine: Engine) -> None:
     with reading(engine) as connection:
         assert connection.execute(select(unparsed.c.payload)).scalars().all() == [b"garbage 4", b"garbage 5"]
         assert connection.execute(select(func.count()).select_from(unparsed)).scalar_one() == 2
+
+
+def test_refusals_do_not_push_out_what_was_done(engine: Engine) -> None:
+    limits = LimitsSection(audit=10)
+    with writing(engine) as connection:
+        for number in range(6):
+            audit.note(connection, Entry(float(number), "ana", "", f"done.{number}"))
+        for number in range(50):
+            audit.note(connection, Entry(float(number), "nobody", "", f"no.{number}", outcome="refused"))
+    assert prune(engine, limits) == {"audit_pruned": 46}
+    with reading(engine) as connection:
+        left = [one.entry.action for one in audit.list_entries(connection, AuditFilter(), limit=100)]
+    assert left == [*(f"no.{n}" for n in range(49, 44, -1)), *(f"done.{n}" for n in range(5, 0, -1))]
+    with writing(engine) as connection:
+        for number in range(6, 20):
+            audit.note(connection, Entry(float(number), "ana", "", f"done.{number}"))
+    prune(engine, limits)
+    with reading(engine) as connection:
+        left = [one.entry.action for one in audit.list_entries(connection, AuditFilter(), limit=100)]
+    assert left == [f"done.{n}" for n in range(19, 9, -1)]

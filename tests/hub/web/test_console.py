@@ -7,37 +7,21 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
 from sqlalchemy import Engine
 
 from tests.hub.gateway import alert, row
+from tests.hub.people import csrf_token
+from vedette_hub import state
 from vedette_hub.config import Config, LimitsSection
 from vedette_hub.fleet import ingest_state
 from vedette_hub.fleet.arrivals import parse
 from vedette_hub.fleet.commit import commit
 from vedette_hub.fleet.ingest_state import IngestState
-from vedette_hub.store import tokens
-from vedette_hub.store.database import writing
 from vedette_models import topics
 from vedette_models.messages import ChannelReason, Delivery, Status, to_bytes
 from vedette_models.readings import Quality
 
 HOSTILE = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>"
-
-
-def form_key(page: str) -> str:
-    found = re.search(r'name="form_key" value="([^"]+)"', page)
-    assert found
-    return found[1]
-
-
-@pytest.fixture
-def browser(client: Any) -> Any:
-    """The client, signed in to the console."""
-    key = form_key(client.get("/login").get_data(as_text=True))
-    answer = client.post("/login", data={"token": f" {client.token}\n", "form_key": key})
-    assert answer.status_code == 303
-    return client
 
 
 def page(browser: Any) -> str:
@@ -66,36 +50,12 @@ def test_without_signing_in_there_is_only_the_form(client: Any) -> None:
     assert (answer.status_code, answer.headers["Location"]) == (302, "/login")
     assert client.get("/overview").status_code == 401
     assert client.post("/alerts/g/a/acknowledge").status_code == 401
-    assert "API token" in client.get("/login").get_data(as_text=True)
-
-
-def test_a_wrong_token_or_a_foreign_form_does_not_sign_in(client: Any) -> None:
-    key = form_key(client.get("/login").get_data(as_text=True))
-    assert client.post("/login", data={"token": "wrong", "form_key": key}).status_code == 401
-    assert client.post("/login", data={"token": client.token}).status_code == 400
-    assert client.post("/login", data={"token": client.token, "form_key": "guess"}).status_code == 400
-    assert client.get("/").status_code == 302
-
-
-def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(client: Any) -> None:
-    key = form_key(client.get("/login").get_data(as_text=True))
-    answer = client.post("/login", data={"token": client.token, "form_key": key})
-    cookie = answer.headers["Set-Cookie"]
-    assert "HttpOnly" in cookie
-    assert "SameSite=Strict" in cookie
-    assert client.token not in cookie
-
-
-def test_revoking_the_token_ends_the_session(browser: Any, engine: Engine) -> None:
-    assert browser.get("/").status_code == 200
-    with writing(engine) as connection:
-        tokens.revoke_token(connection, "first", 2.0)
-    assert browser.get("/").status_code == 302
+    assert "Password" in client.get("/login").get_data(as_text=True)
 
 
 def test_signing_out_needs_the_form_and_ends_the_session(browser: Any) -> None:
     assert browser.post("/logout").status_code == 400
-    assert browser.post("/logout", data={"form_key": form_key(page(browser))}).status_code == 303
+    assert browser.post("/logout", data={"csrf_token": csrf_token(page(browser))}).status_code == 303
     assert browser.get("/").status_code == 302
 
 
@@ -141,9 +101,9 @@ def test_acknowledging_from_the_page_needs_its_form(browser: Any, engine: Engine
     action = re.search(r'action="(/alerts/[^"]+)"', text)
     assert action
     assert browser.post(action[1]).status_code == 400
-    answer = browser.post(action[1], data={"form_key": form_key(text)})
+    answer = browser.post(action[1], data={"csrf_token": csrf_token(text)})
     assert answer.status_code == 303
-    assert "acknowledged by first" in page(browser)
+    assert "acknowledged by ana" in page(browser)
 
 
 def test_hostile_names_stay_text(browser: Any, engine: Engine) -> None:
@@ -214,6 +174,7 @@ def test_a_wrong_address_is_a_page_for_people(client: Any) -> None:
     assert "text/html" in answer.headers["Content-Type"]
 
 
-def test_secrets_are_for_the_owner_only(client: Any, config: Config) -> None:
-    for name in ("api-token", "session-key"):
+def test_secrets_are_for_the_owner_only(client: Any, config: Config, engine: Engine) -> None:
+    state.first_user(config.state_dir, engine, 1.0)
+    for name in ("api-token", "admin-password", "session-key"):
         assert (Path(config.state_dir) / name).stat().st_mode & 0o777 == 0o600

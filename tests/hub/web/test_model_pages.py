@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from tests.hub import people
 from tests.hub.api.test_rollout import report, say
 from tests.hub.learning.readings import deliver, samples
+from tests.hub.people import csrf_token
 from tests.hub.updating import add_model
-from tests.hub.web.test_console import HOSTILE, form_key, hear_the_broker
+from tests.hub.web.test_console import HOSTILE, hear_the_broker
 from vedette_hub import state
 from vedette_hub.config import Config, LearningSection
 from vedette_hub.fleet import groups, orders
@@ -30,8 +32,8 @@ def browser(client: Any, config: Config, engine: Engine) -> Any:
     """The client, signed in to the console of a hub with a key and a broker."""
     state.new_signing_key(config.state_dir, "test")
     hear_the_broker(config)
-    key = form_key(client.get("/login").get_data(as_text=True))
-    client.post("/login", data={"token": client.token, "form_key": key})
+    people.add(engine, "ana", "admin")
+    people.begin_session(client, engine, "ana")
     return client
 
 
@@ -89,7 +91,7 @@ def test_a_version_shows_its_report_and_is_pushed_with_its_form_only(
     assert "3e-09" in text
     assert 'value="gateway:hall/1"' in text
     assert browser.post("/models/pump/1/push", data={"target": "all"}).status_code == 400
-    form = {"form_key": form_key(text)}
+    form = {"csrf_token": csrf_token(text)}
     assert "Choose whom" in browser.post("/models/pump/1/push", data=form).get_data(as_text=True)
     gone = browser.post("/models/pump/1/push", data={**form, "target": "group:roof"})
     assert gone.status_code == 409
@@ -107,7 +109,7 @@ def test_rolling_back_and_unloading_have_a_page_that_does_not_change_under_the_h
     push(engine, config)
     text = page(browser, "/models/pump/orders")
     assert "console.js" not in text
-    form = {"form_key": form_key(text), "target": "all"}
+    form = {"csrf_token": csrf_token(text), "target": "all"}
     refused = browser.post("/models/pump/rollback", data=form)
     assert (refused.status_code, "no earlier version" in refused.get_data(as_text=True)) == (409, True)
     assert browser.post("/models/pump/unload", data=form).status_code == 303
@@ -150,7 +152,7 @@ def test_training_is_asked_for_by_its_form_and_shown_until_it_ends(browser: Any,
     text = page(browser, "/models/pump/train")
     assert '<option value="isolation_forest" selected>' in text
     assert text.count("<option") == len(ALGORITHMS)
-    form = {"form_key": form_key(text), "algorithm": "isolation_forest"}
+    form = {"csrf_token": csrf_token(text), "algorithm": "isolation_forest"}
     assert browser.post("/models/pump/train", data={"algorithm": "isolation_forest"}).status_code == 400
     wrong = browser.post("/models/pump/train", data={**form, "algorithm": "magic"})
     assert (wrong.status_code, "there are" in wrong.get_data(as_text=True)) == (400, True)
@@ -165,7 +167,7 @@ def test_training_is_asked_for_by_its_form_and_shown_until_it_ends(browser: Any,
 
 def test_a_training_that_was_refused_says_why_on_the_page(browser: Any, engine: Engine) -> None:
     deliver(engine, samples(1, readings=50))
-    form = {"form_key": form_key(page(browser, "/models/pump/train")), "algorithm": "isolation_forest"}
+    form = {"csrf_token": csrf_token(page(browser, "/models/pump/train")), "algorithm": "isolation_forest"}
     browser.post("/models/pump/train", data=form)
     train(engine)
     assert "The last training failed: profile &#39;pump&#39;: 35 full windows" in page(browser)
@@ -180,7 +182,7 @@ def test_what_is_not_there_is_a_page_that_says_so(browser: Any) -> None:
 def test_without_a_signing_key_the_page_says_so(browser: Any, engine: Engine, config: Config) -> None:
     add_model(engine)
     say(engine, "gw-1")
-    form = {"form_key": form_key(page(browser, "/models/pump/1")), "target": "all"}
+    form = {"csrf_token": csrf_token(page(browser, "/models/pump/1")), "target": "all"}
     (config.state_dir / state.SIGNING_KEY_FILE).unlink()
     assert "No orders can be given" in page(browser)
     assert browser.post("/models/pump/1/push", data=form).status_code == 503

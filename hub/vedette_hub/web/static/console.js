@@ -94,7 +94,13 @@
     const button = form.querySelector("button");
     button.disabled = true;
     try {
-      const response = await fetch(form.action, { method: "POST", body: new FormData(form), signal: AbortSignal.timeout(TIMEOUT) });
+      const response = await fetch(form.action, {
+        method: "POST",
+        body: new FormData(form),
+        // The part of the page that is refreshed has no token in its forms: it would be another one every time.
+        headers: { "X-CSRFToken": document.querySelector('meta[name="csrf-token"]').content },
+        signal: AbortSignal.timeout(TIMEOUT),
+      });
       if (!response.ok) throw new Error("status " + response.status);
       await refresh();
     } catch (error) {

@@ -1,0 +1,1 @@
+"""Who may do what: roles, scopes, passwords, and attempts to guess them."""
