@@ -25,7 +25,6 @@ from vedette_agent.reading.telemetry import Batch
 from vedette_agent.update import journal
 from vedette_agent.update.model_store import ModelStore
 from vedette_agent.update.runner import Runner
-from vedette_agent.update.updater import Updater
 from vedette_hub.alerts import lifecycle
 from vedette_hub.alerts.lifecycle import AlertRecord
 from vedette_hub.fleet import commit
@@ -199,16 +198,6 @@ def _any_hash(load: Any) -> Any:
     return lambda data, *, expected=None, **options: load(data, **options)
 
 
-def _forgotten_before_told(_report: Any) -> Any:
-    async def mistaken(self: Updater) -> None:
-        unreported = self._store.journal.unreported
-        if unreported:
-            self._store.write(msgspec.structs.replace(self._store.journal, unreported=()))
-            await self._watches.report(unreported)
-
-    return mistaken
-
-
 # ------------------------------------------------------------------------------- the hub
 
 
@@ -317,7 +306,6 @@ PLANTED: dict[str, Planted] = {
         _planted(Runner, "_read", lambda _: lambda self, r: self._store.read(r.sha256)),
     ),
     "a version that failed is tried again": _planted(journal, "refused", lambda _: lambda journal, *_rest: journal),
-    "reports are forgotten before they are told": _planted(Runner, "_report", _forgotten_before_told),
     "the effect is committed before the ledger": _planted(fleet, "add_unparsed", _in_two_transactions),
     "the ledger is committed before the effect": _both(
         _planted(commit._Batch, "_row", _keeps_ledgers), _planted(commit._Batch, "_alerts", _ledger_first)
