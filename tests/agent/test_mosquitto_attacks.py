@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import ssl
@@ -261,7 +262,8 @@ def test_garbage_before_a_connection_ends_it_and_nothing_else(start: Start, conn
     device = connect(broker.port, "pump-7")
     with socket.create_connection(("127.0.0.1", broker.port), timeout=SECONDS) as attacker:
         attacker.sendall(sent)
-        attacker.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # the broker may have ended it by now
+            attacker.shutdown(socket.SHUT_WR)
         assert not answer(attacker).startswith(b"\x20\x02\x00\x00"), "not let in"
     assert device.publish("plant/pump-7/telemetry") != NOT_AUTHORIZED
     assert device.disconnected.empty()

@@ -7,7 +7,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -51,17 +51,17 @@ def status(config_path: Path, as_json: bool) -> None:
     sys.exit(NOT_RUNNING if not running or found is None else 1 if found.problems else 0)
 
 
-def _complete(found: Status) -> dict[str, object]:
+def _complete(value: object) -> Any:
     """All fields, also those that a message leaves out at their default: programs should not have to know."""
     import msgspec
 
-    rates = {profile: msgspec.structs.asdict(rate) for profile, rate in found.alert_rates.items()}
-    return {
-        **msgspec.structs.asdict(found),
-        "counters": msgspec.structs.asdict(found.counters),
-        "alert_rates": rates,
-        "restricted": [msgspec.structs.asdict(one) for one in found.restricted],
-    }
+    if isinstance(value, msgspec.Struct):
+        return {name: _complete(field) for name, field in msgspec.structs.asdict(value).items()}
+    if isinstance(value, dict):
+        return {name: _complete(field) for name, field in value.items()}
+    if isinstance(value, list | tuple):
+        return [_complete(one) for one in value]
+    return value
 
 
 def _describe(found: Status, running: bool) -> Iterator[str]:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
+from tests.hub import people
 from tests.hub.conftest import Call
 from tests.hub.learning.readings import deliver
-from tests.hub.web.test_console import form_key
 from tests.models.forecasts import DAILY, START, following, rhythm, small_artifact
 from vedette_hub.learning import registry
 from vedette_hub.store import fleet
@@ -101,8 +101,8 @@ def test_the_limits_of_the_profile_count_unless_others_are_asked_for(call: Call,
     assert body["limits"][0]["expected"] is None
     asked = call("GET", "devices/p%2F1/forecast?horizon=7d&limit=flow:82")[1]
     assert (asked["limits_of"], asked["limits"]) == ("request", body["limits"][1:])
-    key = form_key(client.get("/login").get_data(as_text=True))
-    client.post("/login", data={"token": client.token, "form_key": key})
+    people.add(engine, "ana", "viewer")
+    people.begin_session(client, engine, "ana")
     page = client.get("/devices/gw-1/p%2F1/forecast?hours=168").get_data(as_text=True)
     assert "flow above 82.0" in page
     assert "not within this time" in page
@@ -158,12 +158,10 @@ def test_the_route_is_in_the_specification(client: Any) -> None:
     assert set(paths["/api/v1/devices/{device}/forecast"]["get"]["responses"]) >= {"200", "401", "404", "409", "422"}
 
 
-def test_the_page_draws_what_is_expected(client: Any, engine: Engine) -> None:
-    key = form_key(client.get("/login").get_data(as_text=True))
-    client.post("/login", data={"token": client.token, "form_key": key})
+def test_the_page_draws_what_is_expected(browser: Any, engine: Engine) -> None:
     know(engine)
     send(engine, "<b>1")
-    answer = client.get("/devices/gw-1/%3Cb%3E1/forecast?hours=72")
+    answer = browser.get("/devices/gw-1/%3Cb%3E1/forecast?hours=72")
     text = answer.get_data(as_text=True)
     assert answer.status_code == 200
     assert "<b>1" not in text
@@ -171,7 +169,7 @@ def test_the_page_draws_what_is_expected(client: Any, engine: Engine) -> None:
     assert 'class="band"' in text
     assert "is expected at" in text
     assert "style=" not in text.split("<main")[1]
-    missing = client.get("/devices/gw-1/nobody/forecast")
+    missing = browser.get("/devices/gw-1/nobody/forecast")
     assert missing.status_code == 200
     assert "There is no forecast yet: no samples have come" in missing.get_data(as_text=True)
 
