@@ -30,8 +30,8 @@ screenshots: install ## run the demo and take the pictures in docs/ anew; needs 
 test: install ## run the tests, four at a time: they wait more than they work; TEST_WORKERS=0 runs one after the other
 	@exec $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal
 
-test-slow: install ## run the tests that `make test` leaves out: whole examples, long histories
-	@exec $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal -m slow
+test-slow: install ## run the tests that `make test` leaves out and `make faults` does not run: whole examples, long histories
+	@exec $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal -m "slow and not fault"
 
 faults: install ## bring about every fault of docs/reliability.md, and print what became of each; takes a quarter of an hour
 	@FAULTS_LONG=1 exec $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal -m fault \

@@ -28,7 +28,7 @@ def run(
     *arguments: object,
     cwd: Path = ROOT,
     environment: Mapping[str, str] | None = None,
-    timeout: float = 60,
+    timeout: float = 180,
 ) -> subprocess.CompletedProcess[str]:
     """Run to the end."""
     return subprocess.run(

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 LOOK_EVERY = 0.5
 START_SECONDS = 30.0
-DRAIN_SECONDS = 60.0
+DRAIN_SECONDS = 180.0
 LAST_SAMPLES_SECONDS = 5 * configuration.SAMPLE_EVERY
 """After the last reading: samples that were to come have come by then."""
 TRAINING_PACE = 1 / 3

@@ -14,6 +14,7 @@ SEEDS = 50
 BUGS = list(PLANTED) if os.environ.get("FAULTS_LONG") else list(PLANTED)[::5]
 
 
+@pytest.mark.slow
 @pytest.mark.fault(fault="a bug planted in the real code", expected="found within 50 seeds of the simulation")
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_planted_bug_is_found_within_fifty_seeds(bug: str, record_property: Callable[[str, object], None]) -> None:

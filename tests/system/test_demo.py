@@ -12,7 +12,7 @@ from tests.processes import run
 def test_readings_are_accounted_for_alerts_reach_the_hub_and_a_model_comes_back(tmp_path: Path) -> None:
     environment = {"DEMO_SECONDS": "25", "DEMO_FOLDER": str(tmp_path / "demo")}
 
-    demo = run("-m", "examples.demo", environment=environment, timeout=150)
+    demo = run("-m", "examples.demo", environment=environment, timeout=400)
 
     assert demo.returncode == 0, demo.stdout + demo.stderr
     last = demo.stdout.splitlines()[-1]

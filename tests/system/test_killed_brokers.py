@@ -44,6 +44,7 @@ def killed(broker: Mosquitto, moments: Moments) -> None:
 
 
 @PERSISTENCE
+@pytest.mark.slow
 @pytest.mark.fault(
     fault="kill -9 of the hub's broker, with and without persistence",
     expected="every reading accounted for, every alert at the hub once",
@@ -67,6 +68,7 @@ def test_the_hubs_broker(
 
 
 @PERSISTENCE
+@pytest.mark.slow
 @pytest.mark.fault(
     fault="kill -9 of the devices' broker, with and without persistence",
     expected="lost is only what it had not handed on; every alert at the hub once; what comes afterwards is scored",

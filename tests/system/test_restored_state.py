@@ -19,6 +19,7 @@ RATE = 300.0
 Observed = Callable[[str, object], None]
 
 
+@pytest.mark.slow
 @pytest.mark.fault(
     fault="an old copy of the state folder is put back on a running system",
     expected="no reading lost, no new alert taken for an old one, none twice; missing is only what was nowhere else",

@@ -49,6 +49,7 @@ def pause(program: Program, moments: Moments) -> None:
     os.kill(program.pid, signal.SIGCONT)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(
     fault="SIGSTOP of the agent: for a moment, then until its watchdog ends it",
     expected="killed and started again by the service manager; nothing lost",
@@ -72,6 +73,7 @@ def test_an_agent_that_hangs_is_started_again(
         record_property("observed", f"killed {manager.aborted} times, started {manager.restarts} times; {told}")
 
 
+@pytest.mark.slow
 @pytest.mark.fault(
     fault="SIGSTOP of the hub: for a moment, then until its watchdog ends it",
     expected="killed and started again by the service manager; nothing lost",

@@ -42,6 +42,7 @@ def unset(alert: dict[str, Any]) -> bool:
     return bool(alert["time_quality"] & Quality.GATEWAY_UNSET)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(
     fault="the gateway wakes up in 1970; its clock is set while it runs, and again after a restart in 1970",
     expected="readings are scored and alerts delivered all the time; records say that their times were not sure",

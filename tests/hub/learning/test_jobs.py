@@ -46,7 +46,7 @@ def get(engine: Engine, number: int) -> Job:
 
 
 async def reach(condition: Callable[[], object], what: str) -> None:
-    await asyncio.to_thread(wait_for, condition, what, 60.0)
+    await asyncio.to_thread(wait_for, condition, what, 180.0)
 
 
 @asynccontextmanager
@@ -184,7 +184,7 @@ def test_a_jobs_process_ends_with_its_parent(config: Config, engine: Engine) -> 
     number = put(engine, "p", LARGE)
     claim(engine)
     child = runner.start(number, config)
-    wait_for(lambda: get(engine, number).message != "starting", "the job is at work", 60.0)
+    wait_for(lambda: get(engine, number).message != "starting", "the job is at work", 180.0)
     assert child.stdin is not None
     child.stdin.close()
     assert child.wait(10) == -signal.SIGKILL

@@ -34,7 +34,7 @@ def test_samples_over_mqtt_become_a_version_and_a_killed_hub_says_what_it_left(
     assert (total["segments"], total["readings"]) == (3, 600)
     number = post(hub_process, "models/train", {"profile": "pump"})["number"]
     large = post(hub_process, "models/train", {"profile": "large", "synthetic": {"samples": 2_000_000, "features": 8}})
-    wait_for(lambda: hub_process.get(f"jobs/{number}")["finished"], "the job has ended", seconds=60)
+    wait_for(lambda: hub_process.get(f"jobs/{number}")["finished"], "the job has ended", seconds=180)
     assert hub_process.get(f"jobs/{number}")["state"] == "succeeded"
     assert hub_process.get("models/pump/1")["report"]["readings"] == 600
     wait_for(lambda: hub_process.get(f"jobs/{large['number']}")["state"] == "running", "the next has begun")
