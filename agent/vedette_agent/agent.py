@@ -292,6 +292,10 @@ class Agent:
         """Alert devices that have fallen silent, as long as others can be heard."""
         while True:
             await asyncio.sleep(MISSED_EVERY)
+            if self._replaced != self._outbox.replaced:
+                # Somebody else than a commit found the database damaged: on a quiet gateway the next may be far.
+                async with self._learnt.changing():
+                    await self._commit(Effects())
             if self._heartbeat.ingest() != "receiving":
                 continue
             async with self._learnt.changing():
@@ -430,7 +434,9 @@ class Agent:
     def _devices_connected(self) -> None:
         self._local.connected()
         quiet = self._telemetry.quiet_for()
-        absence = quiet if quiet is not None else self._learnt.age or 0.0
+        # The broker has kept no more than our session; an age from before our clock was set may be anything.
+        known = quiet if quiet is not None else self._learnt.age or 0.0
+        absence = min(known, float(self.config.devices.session_expiry))
         self._stages.resume_listening(absence, self._clock.uptime())
         self._heartbeat.soon()
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 SHARE = 0.02
 """How much of a full box is emptied at once, so that a storm does not evict at every row."""
+MOST_NAMED = 8_000
+"""Ranges of numbers that all coalesced rows of an epoch name together: each may be a gap in the hub's ledger until its
+row is there, and the hub remembers 10,000. What would need more is given up and declared.
+"""
 _ALERTS, _REPORTS, _SAMPLES = range(3)
 _ORDER: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("hub_done = 0 AND priority = ? ORDER BY id", (_SAMPLES,)),
@@ -100,6 +104,11 @@ class Eviction:
         """Put storms together, one topic after the other: each is one kind of alert on one device."""
         connection = self._database.connection
         unsent = "priority = 0 AND hub_done = 0"
+        coalesced = connection.execute(
+            f"SELECT id, body FROM outbox WHERE {unsent} AND epoch = ? AND instr(body, '\"coalesced\"')", (epoch,)
+        )
+        named = {row_id: len(_stood_for(_ALERTS, body)) for row_id, body in coalesced.fetchall()}
+        left = MOST_NAMED - sum(named.values())
         storms = connection.execute(f"SELECT topic FROM outbox WHERE {unsent} GROUP BY topic HAVING count(*) > 1")
         for (topic,) in storms.fetchall():
             rows = connection.execute(
@@ -109,6 +118,11 @@ class Eviction:
             ).fetchall()
             bodies = {row_id: body for row_id, _, body in rows}
             for merged in coalesce(_waiting(rows)):
+                names = 0 if merged.alert.coalesced is None else len(merged.alert.coalesced.rows)
+                more = names - sum(named.get(row_id, 0) for row_id in (merged.id, *merged.gone))
+                if more > left:
+                    continue
+                left -= more
                 body = messages.to_bytes(merged.alert)
                 connection.execute("UPDATE outbox SET body = ? WHERE id = ?", (body, merged.id))
                 connection.executemany("DELETE FROM outbox WHERE id = ?", [(row_id,) for row_id in merged.gone])

@@ -26,25 +26,30 @@ _TABLES = ("loss", "damage")
 
 
 def declare(connection: sqlite3.Connection, rank: int, epoch: str, sequence: int, *, reason: str) -> None:
-    """A row is given up: the range before it grows, unless a report carries that already."""
-    grown = connection.execute(
-        "UPDATE loss SET last = last + 1 "
-        "WHERE priority = ? AND epoch = ? AND last = ? AND reason = ? AND reported_by IS NULL",
-        (rank, epoch, sequence - 1, reason),
-    )
-    if grown.rowcount == 0:
-        connection.execute(
-            "INSERT INTO loss (priority, epoch, first, last, reason) VALUES (?, ?, ?, ?, ?)",
-            (rank, epoch, sequence, sequence, reason),
-        )
+    """A row is given up."""
+    declare_range(connection, rank, epoch, sequence, sequence, reason=reason)
 
 
 def declare_range(connection: sqlite3.Connection, rank: int, epoch: str, first: int, last: int, *, reason: str) -> None:
-    """What a row stood for that is given up."""
-    connection.execute(
-        "INSERT OR IGNORE INTO loss (priority, epoch, first, last, reason) VALUES (?, ?, ?, ?, ?)",
-        (rank, epoch, first, last, reason),
+    """Rows are given up; what lies before and after them becomes one range with them, unless a report carries it.
+
+    Storms of many devices are given up in pieces that lie between each other: without this the pieces would outgrow
+    what they speak of.
+    """
+    mine = "priority = ? AND epoch = ? AND reported_by IS NULL AND first ="
+    after = connection.execute(f"DELETE FROM loss WHERE {mine} ? RETURNING last", (rank, epoch, last + 1)).fetchone()
+    if after is not None:
+        (last,) = after
+    before = "(SELECT max(first) FROM loss WHERE priority = ? AND epoch = ? AND first < ?)"
+    grown = connection.execute(
+        f"UPDATE loss SET last = ? WHERE {mine} {before} AND last = ?",
+        (last, rank, epoch, rank, epoch, first, first - 1),
     )
+    if grown.rowcount == 0:
+        connection.execute(
+            "INSERT OR IGNORE INTO loss (priority, epoch, first, last, reason) VALUES (?, ?, ?, ?, ?)",
+            (rank, epoch, first, last, reason),
+        )
 
 
 def declare_damage(connection: sqlite3.Connection, damage: Damage) -> None:

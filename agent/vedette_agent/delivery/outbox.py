@@ -98,8 +98,14 @@ class Outbox:
         except DamagedError:
             if not owner:
                 raise  # else it is replaced by now
+        if owner and damage is None and not self.replaced and quarantine.found(path) and not self._knows_damage():
+            damage = "a damaged database was set aside, and the agent ended before it could note that"
         if damage is not None:
             self._note_damage(damage, ())
+
+    def _knows_damage(self) -> bool:
+        """Whether the database that took the place of a damaged one says so; the newest such notes are kept."""
+        return self.database.number("SELECT count(*) FROM damage") > 0
 
     def _start(self) -> None:
         """Begin with what the database holds."""
@@ -392,8 +398,13 @@ class Outbox:
         if self.database.number("PRAGMA freelist_count") == 0 and self._fill.rows:
             logger.error("%s: has no pages left; the least important rows are given up", self.database.path)
             rows = min(int(self._fill.rows * (1 - SHARE)), self._fill.rows - 1)
-            with self.database.transaction("make room"):
-                self._eviction.shrink(rows, self.limits.max_bytes, self.epoch, self._handed_out)
+            before = self._fill.rows, self._fill.bytes, self._fill.coalesced
+            try:
+                with self.database.transaction("make room"):
+                    self._eviction.shrink(rows, self.limits.max_bytes, self.epoch, self._handed_out)
+            except BaseException:
+                self._fill.rows, self._fill.bytes, self._fill.coalesced = before
+                raise
 
 
 def _alert(body: bytes) -> Alert | None:

@@ -139,7 +139,11 @@ class Uplink:
 
     async def _send_due(self) -> None:
         now = self._clock.uptime()
-        await self._database(self._outbox.declare_losses, self._clock.now())
+        try:
+            await self._database(self._outbox.declare_losses, self._clock.now())
+        except OutboxError as error:
+            # Delivery must go on: what is receipted makes the room that the report needs.
+            logger.error("uplink: %s", error)
         rows = await self._database(self._outbox.pending_hub, WINDOW)
         self._sent = {row.id: self._sent[row.id] for row in rows if row.id in self._sent}
         due = [row for row in rows if now - self._sent.get(row.id, float("-inf")) > self._resend]
