@@ -100,6 +100,10 @@ def answer(connected: socket.socket) -> bytes:
         return b""
 
 
+@pytest.mark.fault(
+    fault="shipped access lists: a gateway, or a device, publishes on topics that are not its own",
+    expected="each is refused and reaches nobody",
+)
 @pytest.mark.parametrize("retain", [False, True])
 @pytest.mark.parametrize(
     ("name", "user", "topics"),
@@ -115,6 +119,10 @@ def test_a_forged_topic_is_refused_and_reaches_nobody(
     assert heard_by_everybody(observer) == set()
 
 
+@pytest.mark.fault(
+    fault="shipped access lists: a last will on a topic of somebody else",
+    expected="it is never spoken",
+)
 @pytest.mark.parametrize(
     ("name", "user", "forged"),
     [
@@ -137,6 +145,10 @@ def test_a_forged_last_will_is_never_spoken(start: Start, connect: Connect, name
     assert heard_by_everybody(observer) == set()
 
 
+@pytest.mark.fault(
+    fault="shipped access lists: a user subscribes to what is meant for others",
+    expected="it hears nothing",
+)
 @pytest.mark.parametrize(("name", "user"), [("hub", "gateway-2"), ("devices", "pump-7"), ("devices", "stranger")])
 def test_nobody_hears_what_is_meant_for_others(start: Start, connect: Connect, name: str, user: str) -> None:
     broker = start(name, user, "gateway-1")
@@ -151,6 +163,10 @@ def test_nobody_hears_what_is_meant_for_others(start: Start, connect: Connect, n
     assert spy.until(f"last/{user}") == set()
 
 
+@pytest.mark.fault(
+    fault="shipped configuration: a client takes the client id of a gateway",
+    expected="neither connection nor queue is taken",
+)
 @pytest.mark.parametrize(
     ("name", "victim", "topic"),
     [("hub", "gateway-1", f"{VICTIM}/down/receipts"), ("devices", "gateway-1", "plant/pump-8/telemetry")],
@@ -231,6 +247,10 @@ def test_an_open_door_is_found_nowhere(start: Start, connect: Connect, name: str
     assert connect(broker.port, "gateway-1").reason == 0, "and the broker goes on"
 
 
+@pytest.mark.fault(
+    fault="shipped configuration: a packet of 5 MiB",
+    expected="its sender is cut off; the broker goes on",
+)
 @pytest.mark.parametrize(("name", "topic"), [("devices", "plant/gateway-1/telemetry"), ("hub", f"{VICTIM}/up/alerts")])
 def test_a_giant_packet_ends_its_sender_before_it_is_read(
     start: Start, connect: Connect, name: str, topic: str
@@ -245,6 +265,10 @@ def test_a_giant_packet_ends_its_sender_before_it_is_read(
     assert observer.messages.get(timeout=SECONDS) == (topic, b"small")
 
 
+@pytest.mark.fault(
+    fault="shipped configuration: garbage before a connection",
+    expected="hung up; devices go on",
+)
 @pytest.mark.parametrize(
     "sent",
     [

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
-from vedette_agent.commands.options import config_option, json_option, load_or_exit
-from vedette_agent.commands.state import NOT_RUNNING, ask, describe_restricted
+from vedette_agent.commands.options import config_option, json_option
+from vedette_agent.commands.state import answered, describe_restricted
 
-NO_ANSWER = "no answer within {:.0f} s: the agent is not running, and listens to everybody when it starts"
+OTHERWISE = ", and listens to everybody when it starts"
 
 
 @click.group()
@@ -29,11 +28,7 @@ def list_(config_path: Path, as_json: bool, timeout: float) -> None:
 
     from vedette_models.messages import Restricted
 
-    answer = ask(load_or_exit(config_path, outside_service=True), "restricted", "", timeout)
-    if answer is None:
-        click.echo(NO_ANSWER.format(timeout))
-        sys.exit(NOT_RUNNING)
-    found = msgspec.json.decode(str(answer), type=list[Restricted])
+    found = msgspec.json.decode(answered(config_path, "restricted", "", timeout, OTHERWISE), type=list[Restricted])
     if as_json:
         click.echo(json.dumps([msgspec.structs.asdict(one) for one in found]))
         return
@@ -49,8 +44,4 @@ def list_(config_path: Path, as_json: bool, timeout: float) -> None:
 @click.argument("device")
 def release(config_path: Path, timeout: float, device: str) -> None:
     """Listen to DEVICE again, whatever it has sent: it has been repaired."""
-    answer = ask(load_or_exit(config_path, outside_service=True), "release", device, timeout)
-    if answer is None:
-        click.echo(NO_ANSWER.format(timeout))
-        sys.exit(NOT_RUNNING)
-    click.echo(answer)
+    click.echo(answered(config_path, "release", device, timeout, OTHERWISE))

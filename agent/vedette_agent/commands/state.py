@@ -199,13 +199,16 @@ def outbox(config_path: Path, as_json: bool, limit: int) -> None:
 @click.argument("device")
 def forget(config_path: Path, timeout: float, device: str) -> None:
     """Forget DEVICE: its alerts are cleared, what was learnt of it is dropped."""
-    answer = ask(load_or_exit(config_path, outside_service=True), "forget", device, timeout)
+    click.echo(answered(config_path, "forget", device, timeout, f"; it will forget {device!r} when it starts"))
+
+
+def answered(config_path: Path, verb: str, argument: str, timeout: float, otherwise: str) -> str:
+    """The running agent's answer to a request; without one, that it is not running is said, and the command ends."""
+    answer = ask(load_or_exit(config_path, outside_service=True), verb, argument, timeout)
     if answer is None:
-        click.echo(
-            f"no answer within {timeout:.0f} s: the agent is not running; it will forget {device!r} when it starts"
-        )
+        click.echo(f"no answer within {timeout:.0f} s: the agent is not running{otherwise}")
         sys.exit(NOT_RUNNING)
-    click.echo(answer)
+    return str(answer)
 
 
 def ask(config: Config, verb: str, argument: str, timeout: float) -> object:

@@ -40,8 +40,8 @@ _FIELDS = [column for column in models.c if column.name != "artefact"]
 
 
 @dataclass(frozen=True)
-class ListedVersion:
-    """What a list shows of a version: lineage and report, which may be long, stay where they are."""
+class _Version:
+    """What there is to say of a version in a word each."""
 
     profile: str
     version: int
@@ -51,6 +51,12 @@ class ListedVersion:
     """Size of the artefact."""
     created: float
     stage: Stage
+
+
+@dataclass(frozen=True)
+class ListedVersion(_Version):
+    """What a list shows of a version: lineage and report, which may be long, stay where they are."""
+
     algorithm: str
     """How it was trained."""
     origin: str
@@ -62,17 +68,9 @@ class ListedVersion:
 
 
 @dataclass(frozen=True)
-class ModelVersion:
+class ModelVersion(_Version):
     """A version of a profile's model, without the bytes of its artefact."""
 
-    profile: str
-    version: int
-    sha256: str
-    detector: str
-    bytes: int
-    """Size of the artefact."""
-    created: float
-    stage: Stage
     lineage: dict[str, Any]
     """What it was trained on, with what, and why."""
     report: dict[str, Any]

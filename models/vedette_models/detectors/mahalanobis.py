@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vedette_models.calibration import Prior
-from vedette_models.columns import Column, Columns
+from vedette_models.columns import Column, Columnar, Columns
 from vedette_models.detectors import mahalanobis_moments, mahalanobis_progress
 from vedette_models.detectors.base import StateError
 from vedette_models.detectors.mahalanobis_baseline import FARTHEST, WORDS, Baseline, LeftOut, distance, fit
@@ -71,7 +71,7 @@ def smoothed(
     return np.where(reported, np.where(seen, level + SMOOTHING * (x - level), x), level)
 
 
-class Mahalanobis:
+class Mahalanobis(Columnar):
     """Judges `channels` channels of `devices` devices together; about 2.6 KB of state per device of 5 channels.
 
     >>> from vedette_models.readings import ReadingBatch
@@ -120,9 +120,8 @@ class Mahalanobis:
             **mahalanobis_moments.layout("own", channels),
             **mahalanobis_moments.layout("regime", channels),
         }
-        self._columns = Columns(layout, channels, devices)
         self._table = Columns(mahalanobis_progress.LAYOUT, 1, devices)
-        self._bind()
+        super().__init__(Columns(layout, channels, devices))
 
     @classmethod
     def build(cls, channels: int, learnt: Learnt) -> Mahalanobis:
@@ -135,7 +134,7 @@ class Mahalanobis:
 
     def _bind(self) -> None:
         """Point the parts to the arrays as they are now."""
-        arrays, channels = self._columns.arrays, self.channels
+        arrays, channels = self._arrays, self.channels
         by_device = {name: arrays[name].reshape(-1, channels) for name in ("level", "seen", "blame")}
         self._level, self._seen, self._blame = by_device.values()
         self._baseline = Baseline(
@@ -146,16 +145,6 @@ class Mahalanobis:
         )
         self._own, self._regime = Moments(arrays, "own", channels), Moments(arrays, "regime", channels)
         self._progress = self._table.arrays["progress"]
-
-    @property
-    def channels(self) -> int:
-        """Channels of each reading."""
-        return self._columns.channels
-
-    @property
-    def devices(self) -> int:
-        """Rows there is room for."""
-        return self._columns.devices
 
     @property
     def learnt(self) -> Learnt:
@@ -185,9 +174,8 @@ class Mahalanobis:
         Raises:
             ValueError: fewer rows than now.
         """
-        self._columns.resize(devices)
         self._table.resize(devices)
-        self._bind()
+        super().resize(devices)
 
     def forget(self, rows: NDArray[np.intp]) -> None:
         """Return these devices' rows to knowing nothing.
@@ -195,12 +183,12 @@ class Mahalanobis:
         Raises:
             ValueError: a row there is no room for; nothing is forgotten then.
         """
-        self._columns.forget(rows)
         self._table.forget(rows)
+        super().forget(rows)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Everything learnt, as copies, each (devices, …)."""
-        return {**self._columns.state(), **self._table.state()}
+        return {**super().state(), **self._table.state()}
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Take over what `state` returned, row by row; rows beyond the saved ones stay as they are.
