@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, Select, bindparam, func, insert, 
 
 from vedette_hub.alerts.lifecycle import Acknowledgement, AlertRecord, Label, LabelValue, Resolution
 from vedette_hub.store.database import insert_new
-from vedette_hub.store.schema import alert_actions, alert_events, alerts
+from vedette_hub.store.schema import alert_actions, alert_events, alerts, counters
 from vedette_models.messages import Alert
 
 Key = tuple[str, str]
@@ -20,6 +20,7 @@ Key = tuple[str, str]
 ActionName = Literal["acknowledge", "resolve", "label"]
 
 _CHUNK = 400
+_CHANGES = "alert_changes"
 _decoder = msgspec.json.Decoder(Alert)
 
 
@@ -31,6 +32,8 @@ class StoredAlert:
     """Higher for an alert that reached the hub later."""
     received: float
     updated: float
+    changed: int
+    """Higher for an alert that has changed later."""
     record: AlertRecord
 
 
@@ -91,9 +94,11 @@ def save_alerts(
     """Write records: as new alerts, or over those with the serial given. `events` has the newest event as it came."""
     new: list[dict[str, Any]] = []
     old: list[dict[str, Any]] = []
-    for record, serial in changed:
+    records = list(changed)
+    numbers = _change_numbers(connection, len(records))
+    for (record, serial), number in zip(records, numbers, strict=True):
         columns = _columns(record)
-        columns["updated"] = now
+        columns["updated"], columns["changed"] = now, number
         if (raw := events.get((record.event.gateway, record.event.id))) is not None:
             columns["event"] = raw
         if serial is None:
@@ -104,6 +109,28 @@ def save_alerts(
         connection.execute(insert(alerts), new)
     if old:
         connection.execute(update(alerts).where(alerts.c.serial == bindparam("at_serial")), old)
+
+
+def last_change(connection: Connection) -> int:
+    """The number of the newest change of an alert; 0: there was none."""
+    query = select(counters.c.value).where(counters.c.name == _CHANGES)
+    return int(connection.execute(query).scalar() or 0)
+
+
+def alerts_changed(connection: Connection, after: int, *, limit: int) -> list[StoredAlert]:
+    """Alerts that have changed after the change with this number, in that order, each once, as they are now."""
+    query = select(alerts).where(alerts.c.changed > after).order_by(alerts.c.changed).limit(limit)
+    return [_stored(row) for row in connection.execute(query).mappings()]
+
+
+def _change_numbers(connection: Connection, many: int) -> range:
+    """Numbers of the next changes. The row of the counter is locked until the commit, so that they come in order."""
+    if not many:
+        return range(0)
+    insert_new(connection, counters, [{"name": _CHANGES, "value": 0}])
+    more = update(counters).where(counters.c.name == _CHANGES).values(value=counters.c.value + many)
+    last = int(connection.execute(more.returning(counters.c.value)).scalar_one())
+    return range(last - many + 1, last + 1)
 
 
 def add_events(connection: Connection, events: Iterable[tuple[Alert, str]], now: float, keep: int) -> None:
@@ -243,4 +270,4 @@ def _stored(row: RowMapping) -> StoredAlert:
     if row["label"] is not None:
         label = Label(row["label"], row["label_by"], row["label_time"])
     record = AlertRecord(_decoder.decode(row["event"]), seen, resolution, label)
-    return StoredAlert(row["serial"], row["received"], row["updated"], record)
+    return StoredAlert(row["serial"], row["received"], row["updated"], row["changed"], record)

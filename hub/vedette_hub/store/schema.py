@@ -95,6 +95,8 @@ alerts = Table(
     Column("label", String(8), nullable=True),
     Column("label_by", String(NAME_LENGTH), nullable=True),
     Column("label_time", Float, nullable=True),
+    # Higher for an alert that has changed later, whatever the clock says; committed in this order.
+    Column("changed", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("gateway", "alert"),
     Index(None, "gateway", "serial"),
     Index(None, "device", "serial"),
@@ -102,6 +104,7 @@ alerts = Table(
     Index(None, "kind", "serial"),
     Index(None, "label", "serial"),
     Index(None, "opened"),
+    Index(None, "changed"),
     Index(None, "severity", "serial"),
     Index(None, "state", "acknowledged", "severity", "serial"),
     # A serial is never given twice, also when the newest alert has been deleted: pages and links rely on it.
