@@ -18,6 +18,8 @@ from vedette_hub.errors import ConfigurationError
 from vedette_hub.learning.training.algorithms import ALGORITHMS, DEFAULT, unknown
 
 ENVIRONMENT_PREFIX = "VEDETTE_HUB_"
+_OF_THE_AGENT = "VEDETTE_HUB__"
+"""The agent's table [hub], which may be in the same environment: an agent's variables have two underscores."""
 BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
 _TABLE = re.compile(r"^\s*\[\s*([A-Za-z0-9_.\-\"' ]+?)\s*\]")
@@ -46,6 +48,16 @@ def _origin(text: str) -> str:
         raise ValueError("write it as https://HOST or https://HOST:PORT, and nothing behind it")
     _ = parts.port  # raises ValueError with its own sentence when it is no port number
     return text.lower()
+
+
+def _collector(url: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment):
+        raise ValueError("write it as http://HOST:4318, a collector's address for OTLP over HTTP")
+    if parts.username or parts.password:
+        raise ValueError("no user or password in the address: use OTEL_EXPORTER_OTLP_HEADERS")
+    _ = parts.port  # raises ValueError with its own sentence when it is no port number
+    return url.rstrip("/")
 
 
 def _algorithm(name: str) -> str:
@@ -105,6 +117,7 @@ class WebSection(_Section):
     failures_per_minute: Annotated[int, Field(ge=1)] = 300
     sign_in_failures: Annotated[int, Field(ge=1)] = 10
     idempotency_hours: Annotated[float, Field(gt=0, le=8760)] = 24.0
+    log_requests: Literal["none", "changes", "all"] = "changes"
 
 
 class LimitsSection(_Section):
@@ -121,6 +134,9 @@ class LimitsSection(_Section):
     jobs: Annotated[int, Field(ge=1)] = 1_000
     audit: Annotated[int, Field(ge=1)] = 100_000
     idempotency_keys: Annotated[int, Field(ge=1)] = 10_000
+    alerts_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    samples_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    audit_days: Annotated[int, Field(ge=0, le=36_500)] = 0
     batch_messages: Annotated[int, Field(ge=1, le=10_000)] = 200
     linger: Annotated[float, Field(ge=0, le=1)] = 0.02
 
@@ -140,6 +156,13 @@ class LearningSection(_Section):
     queue: Annotated[int, Field(ge=1)] = 100
 
 
+class TracingSection(_Section):
+    """Where traces go."""
+
+    endpoint: Annotated[str, AfterValidator(_collector)] = ""
+    share: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+
 class Config(_Section):
     """Everything a hub is told; see `configs/hub.toml` for what each key means."""
 
@@ -149,6 +172,7 @@ class Config(_Section):
     web: WebSection = WebSection()
     limits: LimitsSection = LimitsSection()
     learning: LearningSection = LearningSection()
+    tracing: TracingSection = TracingSection()
 
     @property
     def state_dir(self) -> Path:
@@ -265,7 +289,7 @@ def _override(tree: dict[str, Any], environment: Mapping[str, str], sources: dic
     problems: list[str] = []
     known = _variables()
     for variable, value in environment.items():
-        if not variable.startswith(ENVIRONMENT_PREFIX):
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable.startswith(_OF_THE_AGENT):
             continue
         if variable not in known:
             problems.append(f"environment {variable}: unknown variable{_did_you_mean(variable, known)}")
