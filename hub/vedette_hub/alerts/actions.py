@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Engine
 
 from vedette_hub.alerts import lifecycle
-from vedette_hub.store.alerts import Action, Key, StoredAlert, add_action, find_alert, save_alerts
+from vedette_hub.alerts.lifecycle import AlertRecord
+from vedette_hub.store.alerts import Action, Key, StoredAlert, add_actions, load_alerts, save_alerts
 from vedette_hub.store.database import writing
 
 
@@ -14,20 +17,34 @@ def act(engine: Engine, key: Key, action: Action) -> StoredAlert | None:
 
     Doing the same again changes nothing but the history.
     """
+    return act_on_all(engine, [key], action).get(key)
+
+
+def act_on_all(engine: Engine, keys: Sequence[Key], action: Action) -> dict[Key, StoredAlert]:
+    """Do the same about several alerts, about all or none; those that there are, as they are afterwards."""
     with writing(engine) as connection:
-        found = find_alert(connection, key)
-        if found is None:
-            return None
-        record = found.record
-        match action.action:
-            case "acknowledge":
-                changed = lifecycle.acknowledge(record, action.by, action.time)
-            case "resolve":
-                changed = lifecycle.resolve(record, action.by, action.time)
-            case "label":
-                assert action.label is not None  # noqa: S101  # the caller's mistake, not a user's
-                changed = lifecycle.label(record, action.label, action.by, action.time)
-        if changed is not record:
-            save_alerts(connection, [(changed, found.serial)], {}, action.time)
-        add_action(connection, key, action)
-        return find_alert(connection, key)
+        found = load_alerts(connection, keys)
+        changed = [
+            (record, stored.serial)
+            for stored in found.values()
+            if (record := _changed(stored.record, action)) is not stored.record
+        ]
+        save_alerts(connection, changed, {}, action.time)
+        add_actions(connection, list(found), action)
+        return load_alerts(connection, list(found))
+
+
+def _changed(record: AlertRecord, action: Action) -> AlertRecord:
+    match action.action:
+        case "acknowledge":
+            return lifecycle.acknowledge(record, action.by, action.time)
+        case "unacknowledge":
+            return lifecycle.unacknowledge(record)
+        case "resolve":
+            return lifecycle.resolve(record, action.by, action.time)
+        case "label":
+            return lifecycle.label(record, action.label, action.by, action.time)
+        case "assign":
+            return lifecycle.assign(record, action.assignee, action.by, action.time)
+        case "comment":
+            return record

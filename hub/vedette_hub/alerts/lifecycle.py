@@ -6,6 +6,7 @@ whether somebody has *acknowledged* it is the people's. Neither depends on the o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -44,6 +45,24 @@ class Label:
 
 
 @dataclass(frozen=True)
+class Assignment:
+    """Somebody is to look after it."""
+
+    to: str
+    by: str
+    time: float
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """The hub gives it another severity than the gateway."""
+
+    severity: Severity
+    rule: str
+    """Name of the rule that said so."""
+
+
+@dataclass(frozen=True)
 class AlertRecord:
     """An alert as the hub knows it: the newest event of the gateway, and what people did."""
 
@@ -51,6 +70,13 @@ class AlertRecord:
     acknowledgement: Acknowledgement | None = None
     resolution: Resolution | None = None
     label: Label | None = None
+    assignment: Assignment | None = None
+    ruling: Ruling | None = None
+
+    @property
+    def severity(self) -> Severity:
+        """What counts: what a rule of the hub says, else what the gateway says."""
+        return self.ruling.severity if self.ruling is not None else self.event.severity
 
     @property
     def _resolved(self) -> Resolution | None:
@@ -82,23 +108,32 @@ class AlertRecord:
     def acknowledged(self) -> bool:
         """Whether somebody has seen it as severe as it is now: a rise in severity asks again."""
         seen = self.acknowledgement
-        return seen is not None and SEVERITIES.index(self.event.severity) <= SEVERITIES.index(seen.severity)
+        return seen is not None and SEVERITIES.index(self.severity) <= SEVERITIES.index(seen.severity)
 
 
-def apply(record: AlertRecord | None, event: Alert) -> AlertRecord:
-    """The record after an event of the gateway; an older or equal revision changes nothing."""
-    if record is None:
-        return AlertRecord(event)
-    if event.revision <= record.event.revision:
+def apply(
+    record: AlertRecord | None, event: Alert, rule: Callable[[Alert], Ruling | None] | None = None
+) -> AlertRecord:
+    """The record after an event of the gateway; an older or equal revision changes nothing.
+
+    `rule` says which severity the event gets at the hub; without one it has the gateway's.
+    """
+    if record is not None and event.revision <= record.event.revision:
         return record
-    return replace(record, event=event)
+    ruled = None if rule is None else rule(event)
+    return AlertRecord(event, ruling=ruled) if record is None else replace(record, event=event, ruling=ruled)
 
 
 def acknowledge(record: AlertRecord, by: str, time: float) -> AlertRecord:
     """The record after somebody has seen it; who saw it first at this severity stays on record."""
     if record.acknowledged:
         return record
-    return replace(record, acknowledgement=Acknowledgement(by, time, record.event.severity))
+    return replace(record, acknowledgement=Acknowledgement(by, time, record.severity))
+
+
+def unacknowledge(record: AlertRecord) -> AlertRecord:
+    """The record as if nobody had seen it: it asks for attention again."""
+    return record if record.acknowledgement is None else replace(record, acknowledgement=None)
 
 
 def resolve(record: AlertRecord, by: str, time: float) -> AlertRecord:
@@ -109,6 +144,11 @@ def resolve(record: AlertRecord, by: str, time: float) -> AlertRecord:
     return replace(seen, resolution=Resolution(by, time, record.event.revision))
 
 
-def label(record: AlertRecord, value: LabelValue, by: str, time: float) -> AlertRecord:
-    """The record after somebody said what it was; the newest label counts."""
-    return replace(record, label=Label(value, by, time))
+def label(record: AlertRecord, value: LabelValue | None, by: str, time: float) -> AlertRecord:
+    """The record after somebody said what it was; the newest label counts, and None takes it back."""
+    return replace(record, label=None if value is None else Label(value, by, time))
+
+
+def assign(record: AlertRecord, to: str | None, by: str, time: float) -> AlertRecord:
+    """The record after somebody said who is to look after it; None: nobody any more."""
+    return replace(record, assignment=None if to is None else Assignment(to, by, time))

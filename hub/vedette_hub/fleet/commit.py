@@ -13,6 +13,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from vedette_hub.alerts import lifecycle
+from vedette_hub.alerts.severity import by_rules
 from vedette_hub.config import LimitsSection
 from vedette_hub.errors import StoreError
 from vedette_hub.fleet.arrivals import MAX_NUMBER, Arrival, RowArrival, StatusArrival, UnparsedArrival, as_unparsed
@@ -24,6 +25,7 @@ from vedette_hub.store import rollout as rollout_store
 from vedette_hub.store import samples as sample_store
 from vedette_hub.store.database import describe, writing
 from vedette_hub.store.fleet import GatewayNews, LedgerKey
+from vedette_hub.store.severity_rules import list_rules
 from vedette_models.messages import (
     PRIORITIES,
     Alert,
@@ -267,10 +269,11 @@ class _Batch:
         stored = alert_store.load_alerts(self._connection, keys)
         records = {key: alert.record for key, alert in stored.items()}
         newest: dict[alert_store.Key, str] = {}
+        rule = by_rules([stored.rule for stored in list_rules(self._connection)]) if self._events else None
         for event, raw in self._events:
             key = (event.gateway, event.id)
             before = records.get(key)
-            records[key] = lifecycle.apply(before, event)
+            records[key] = lifecycle.apply(before, event, rule)
             if records[key] is not before:
                 newest[key] = raw
         changed = [(records[key], stored[key].serial if key in stored else None) for key in newest]

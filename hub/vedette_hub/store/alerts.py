@@ -9,15 +9,26 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy import Connection, RowMapping, Select, bindparam, func, insert, or_, select, tuple_, update
 
-from vedette_hub.alerts.lifecycle import Acknowledgement, AlertRecord, Label, LabelValue, Resolution
+from vedette_hub.alerts.lifecycle import (
+    Acknowledgement,
+    AlertRecord,
+    Assignment,
+    Label,
+    LabelValue,
+    Resolution,
+    Ruling,
+)
 from vedette_hub.store.database import insert_new
-from vedette_hub.store.schema import alert_actions, alert_events, alerts, counters
+from vedette_hub.store.schema import NAME_LENGTH, alert_actions, alert_events, alerts, counters
 from vedette_models.messages import Alert
 
 Key = tuple[str, str]
 """(gateway, alert id)"""
 
-ActionName = Literal["acknowledge", "resolve", "label"]
+ActionName = Literal["acknowledge", "unacknowledge", "resolve", "label", "assign", "comment"]
+
+ACTIONS_KEPT = 500
+"""Actions kept of each alert; they come from people, and programs that people wrote."""
 
 _CHUNK = 400
 _CHANGES = "alert_changes"
@@ -54,6 +65,9 @@ class Action:
     by: str
     comment: str = ""
     label: LabelValue | None = None
+    """None with the action `label`: taken back."""
+    assignee: str | None = None
+    """None with the action `assign`: nobody any more."""
 
 
 @dataclass(frozen=True)
@@ -192,24 +206,34 @@ def history(connection: Connection, key: Key) -> tuple[list[Event], list[Action]
         for row in connection.execute(of_events.order_by(alert_events.c.revision)).mappings()
     ]
     actions = [
-        Action(row["action"], row["time"], row["by"], row["comment"], row["label"])
+        Action(row["action"], row["time"], row["by"], row["comment"], row["label"], row["assignee"])
         for row in connection.execute(of_actions.order_by(alert_actions.c.number)).mappings()
     ]
     return events, actions
 
 
-def add_action(connection: Connection, key: Key, action: Action) -> None:
-    """Keep what somebody did."""
+def add_actions(connection: Connection, keys: Collection[Key], action: Action) -> None:
+    """Keep what somebody did about these alerts; of every alert the newest `ACTIONS_KEPT` stay."""
+    rows = [{"gateway": gateway, "alert": alert, **vars(action)} for gateway, alert in keys]
+    if not rows:
+        return
+    connection.execute(insert(alert_actions), rows)
+    mine = alert_actions.alias()
+    oldest_kept = (
+        select(mine.c.number)
+        .where(mine.c.gateway == bindparam("of_gateway"), mine.c.alert == bindparam("of_alert"))
+        .order_by(mine.c.number.desc())
+        .limit(1)
+        .offset(ACTIONS_KEPT - 1)
+        .scalar_subquery()
+    )
     connection.execute(
-        insert(alert_actions).values(
-            gateway=key[0],
-            alert=key[1],
-            action=action.action,
-            time=action.time,
-            by=action.by,
-            comment=action.comment,
-            label=action.label,
-        )
+        alert_actions.delete().where(
+            alert_actions.c.gateway == bindparam("of_gateway"),
+            alert_actions.c.alert == bindparam("of_alert"),
+            alert_actions.c.number < oldest_kept,
+        ),
+        [{"of_gateway": gateway, "of_alert": alert} for gateway, alert in keys],
     )
 
 
@@ -238,6 +262,7 @@ def _where(query: Select[Any], chosen: AlertFilter) -> Select[Any]:
 def _columns(record: AlertRecord) -> dict[str, Any]:
     event = record.event
     seen, resolution, label = record.acknowledgement, record.resolution, record.label
+    assignment = record.assignment
     return {
         "gateway": event.gateway,
         "alert": event.id,
@@ -246,7 +271,7 @@ def _columns(record: AlertRecord) -> dict[str, Any]:
         "profile": event.profile,
         "kind": event.kind,
         "state": record.state,
-        "severity": event.severity,
+        "severity": record.severity,
         "acknowledged": record.acknowledged,
         "opened": event.opened,
         "acknowledged_by": seen.by if seen else None,
@@ -258,16 +283,24 @@ def _columns(record: AlertRecord) -> dict[str, Any]:
         "label": label.value if label else None,
         "label_by": label.by if label else None,
         "label_time": label.time if label else None,
+        "assignee": assignment.to if assignment else None,
+        "assigned_by": assignment.by if assignment else None,
+        "assigned_time": assignment.time if assignment else None,
+        "detector": event.detector[:NAME_LENGTH],
+        "rule": record.ruling.rule if record.ruling else None,
     }
 
 
 def _stored(row: RowMapping) -> StoredAlert:
-    seen = resolution = label = None
+    seen = resolution = label = assignment = None
     if row["acknowledged_by"] is not None:
         seen = Acknowledgement(row["acknowledged_by"], row["acknowledged_time"], row["acknowledged_severity"])
     if row["resolved_by"] is not None:
         resolution = Resolution(row["resolved_by"], row["resolved_time"], row["resolved_revision"])
     if row["label"] is not None:
         label = Label(row["label"], row["label_by"], row["label_time"])
-    record = AlertRecord(_decoder.decode(row["event"]), seen, resolution, label)
+    if row["assignee"] is not None:
+        assignment = Assignment(row["assignee"], row["assigned_by"], row["assigned_time"])
+    ruling = None if row["rule"] is None else Ruling(row["severity"], row["rule"])
+    record = AlertRecord(_decoder.decode(row["event"]), seen, resolution, label, assignment, ruling)
     return StoredAlert(row["serial"], row["received"], row["updated"], row["changed"], record)

@@ -97,6 +97,12 @@ alerts = Table(
     Column("label_time", Float, nullable=True),
     # Higher for an alert that has changed later, whatever the clock says; committed in this order.
     Column("changed", BigInteger, nullable=False, server_default="0"),
+    Column("assignee", String(NAME_LENGTH), nullable=True),
+    Column("assigned_by", String(NAME_LENGTH), nullable=True),
+    Column("assigned_time", Float, nullable=True),
+    Column("detector", String(NAME_LENGTH), nullable=False, server_default=""),
+    # Which rule of the hub gave it its severity; the gateway's own is in the event.
+    Column("rule", String(NAME_LENGTH), nullable=True),
     UniqueConstraint("gateway", "alert"),
     Index(None, "gateway", "serial"),
     Index(None, "device", "serial"),
@@ -106,6 +112,7 @@ alerts = Table(
     Index(None, "opened"),
     Index(None, "changed"),
     Index(None, "severity", "serial"),
+    Index(None, "assignee", "serial"),
     Index(None, "state", "acknowledged", "severity", "serial"),
     # A serial is never given twice, also when the newest alert has been deleted: pages and links rely on it.
     sqlite_autoincrement=True,
@@ -133,8 +140,57 @@ alert_actions = Table(
     Column("by", String(NAME_LENGTH), nullable=False),
     Column("comment", Text, nullable=False),
     Column("label", String(8), nullable=True),
+    Column("assignee", String(NAME_LENGTH), nullable=True),
     ForeignKeyConstraint(["gateway", "alert"], ["alerts.gateway", "alerts.alert"], ondelete="CASCADE"),
     Index(None, "gateway", "alert", "number"),
+)
+
+silences = Table(
+    "silences",
+    metadata,
+    Column("number", Serial, primary_key=True, autoincrement=True),
+    Column("matchers", Text, nullable=False),
+    Column("start", Float, nullable=False),
+    Column("end", Float, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("created_by", String(NAME_LENGTH), nullable=False),
+    Column("ended_by", String(NAME_LENGTH), nullable=False, server_default=""),
+    Index(None, "end"),
+    # A number is never given twice: histories name it.
+    sqlite_autoincrement=True,
+)
+
+maintenance_windows = Table(
+    "maintenance_windows",
+    metadata,
+    Column("number", Serial, primary_key=True, autoincrement=True),
+    _name("name"),
+    Column("matchers", Text, nullable=False),
+    Column("start", Float, nullable=False),
+    Column("end", Float, nullable=False),
+    Column("weekly", Boolean, nullable=False, server_default=false()),
+    Column("timezone", String(64), nullable=False),
+    Column("until", Float, nullable=True),
+    Column("comment", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("created_by", String(NAME_LENGTH), nullable=False),
+    sqlite_autoincrement=True,
+)
+
+severity_rules = Table(
+    "severity_rules",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("place", Integer, nullable=False),
+    Column("matchers", Text, nullable=False),
+    Column("score_at_least", Float, nullable=True),
+    Column("severity", String(8), nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("changed", Float, nullable=False),
+    Column("changed_by", String(NAME_LENGTH), nullable=False),
+    Index(None, "place"),
 )
 
 unparsed = Table(
@@ -250,6 +306,15 @@ jobs = Table(
     Index(None, "state", "number"),
     Index(None, "profile", "number"),
     sqlite_autoincrement=True,
+)
+
+# What was sent with a job to work on; gone when it ends.
+job_data = Table(
+    "job_data",
+    metadata,
+    Column("number", Serial, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["number"], ["jobs.number"], ondelete="CASCADE"),
 )
 
 api_tokens = Table(
