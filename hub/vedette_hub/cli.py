@@ -63,6 +63,7 @@ def config_group() -> None:
 @reported
 def check_config(path: Path | None) -> None:
     """Check the configuration in full; exit code 2 when something is wrong."""
+    from vedette_hub import tracing
     from vedette_hub.fleet.broker import tls_context
     from vedette_hub.learning.scheduler import cron_trigger
     from vedette_hub.web.tls import Certificate
@@ -73,6 +74,7 @@ def check_config(path: Path | None) -> None:
     if config.web.certificate:
         Certificate(config.web.certificate, config.web.key).context()
     cron_trigger(config.learning.schedule)
+    tracing.check(config.tracing)
     click.echo(f"{path or 'defaults'}: the configuration is sound.", err=True)
 
 

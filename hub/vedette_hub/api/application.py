@@ -10,7 +10,7 @@ from flask import Request, Response, request
 from werkzeug.exceptions import BadRequest
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from vedette_hub.api import access, guard, openapi, problems, rate_limits
+from vedette_hub.api import access, guard, observed, openapi, problems, rate_limits
 from vedette_hub.api.context import Context
 from vedette_hub.api.paths import EncodedSlashes, NameConverter
 from vedette_hub.version import VERSION
@@ -91,6 +91,7 @@ def new_application(context: Context) -> APIFlask:
     app.before_request(guard.check_request)
     app.before_request(_refuse_repeated_parameters)
     app.after_request(_add_security_headers)
+    observed.configure(app, context.config.web.log_requests)
     return app
 
 

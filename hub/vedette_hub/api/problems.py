@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from sqlalchemy.exc import OperationalError
 
 from vedette_hub.identity.passwords import BusyError
+from vedette_hub.request_id import request_id
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class ErrorAnswer(BaseModel):
 
 def wants_page() -> bool:
     """Whether the answer goes to a person in a browser, not to a program."""
-    return not request.path.startswith(("/api/", "/metrics", "/health", "/openapi"))
+    return not request.path.startswith(("/api/", "/metrics", "/health", "/ready", "/openapi", "/ws"))
 
 
 def register(app: APIFlask) -> None:
@@ -86,7 +87,8 @@ def register(app: APIFlask) -> None:
     @app.errorhandler(Exception)
     def _unexpected_error(error: Exception) -> Any:
         logger.exception("%s %s: unexpected error", request.method, request.path, exc_info=error)
-        return answer(500, "Something went wrong inside the hub; its log says what.", [], {})
+        message = f"Something went wrong inside the hub; its log says what, at request {request_id()}."
+        return answer(500, message, [], {})
 
     schema = ErrorAnswer.model_json_schema()
     definitions = schema.pop("$defs")

@@ -118,7 +118,7 @@ def list_jobs(*, as_json: bool, path: Path | None) -> None:
 @reported
 def job(number: int) -> None:
     """The process that does a job, started by `serve` with the settings on standard input."""
-    from vedette_hub import log
+    from vedette_hub import log, request_id, tracing
     from vedette_hub.learning import worker
     from vedette_hub.parent import end_with_parent
     from vedette_hub.store.database import open_store
@@ -127,7 +127,9 @@ def job(number: int) -> None:
     end_with_parent()
     worker.step_back()
     log.configure(config.hub)
-    worker.work(open_store(config.database_url), config.learning, number)
+    tracing.configure(config.tracing, "job")
+    with request_id.using(f"job-{number}"), tracing.span("job", number=number):
+        worker.work(open_store(config.database_url), config.learning, number)
 
 
 def _train(engine: Engine, config: Config, profile: str, options: dict[str, Any]) -> ModelVersion:

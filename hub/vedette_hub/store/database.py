@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from vedette_hub.errors import StoreError
+from vedette_hub.tracing import span
 
 BUSY_SECONDS = 5.0
 """How long a connection waits for another's write transaction before it gives up."""
@@ -77,7 +78,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
     if (outer := _outer.transactions.get(engine)) is not None:
         yield outer
         return
-    with engine.connect() as connection, connection.begin():
+    with span("store.read"), engine.connect() as connection, connection.begin():
         yield connection
 
 
@@ -92,7 +93,12 @@ def writing(engine: Engine) -> Iterator[Connection]:
         with outer.begin_nested():
             yield outer
         return
-    with engine.connect().execution_options(**{_IMMEDIATE: True}) as connection, connection.begin():
+    # The span begins before the transaction: what waits for another writer is seen.
+    with (
+        span("store.write"),
+        engine.connect().execution_options(**{_IMMEDIATE: True}) as connection,
+        connection.begin(),
+    ):
         _outer.transactions[engine] = connection
         try:
             yield connection

@@ -7,10 +7,31 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]  # gunicorn has no types
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]  # gunicorn has no types
 
+from vedette_hub.live.exchange import stop
+from vedette_hub.web.handover_worker import HandOverWorker
+from vedette_hub.web.stopping import stopping
 from vedette_hub.web.tls import Certificate
 
 _WORKER_SECONDS = 60
+
+
+class _Worker(HandOverWorker):
+    """Lets the application know that it is to end: requests in flight may finish, others should not begin."""
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        stopping.set()
+        super().handle_exit(sig, frame)
+
+
+class _Log(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """What gunicorn has to say goes where the hub's log goes, in its form."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
 
 
 class GunicornApplication(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -27,7 +48,9 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]  # gunicorn ha
         self._make_application = make_application
         self._options: dict[str, Any] = {
             "bind": [f"fd://{socket_number}"],
-            "worker_class": "gthread",
+            "worker_class": _Worker,
+            "worker_exit": lambda _arbiter, worker: stop(worker.wsgi),
+            "logger_class": _Log,
             "workers": 1,
             "threads": threads,
             "timeout": _WORKER_SECONDS,

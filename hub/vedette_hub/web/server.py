@@ -20,7 +20,8 @@ from vedette_hub.parent import end_with_parent
 if TYPE_CHECKING:
     from flask import Flask
 
-STOP_SECONDS = 5
+STOP_SECONDS = 10
+"""What requests in flight have to finish when the hub is told to stop; less than the unit's TimeoutStopSec."""
 _OF_SYSTEMD = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "GUNICORN_CMD_ARGS"}
 
 
