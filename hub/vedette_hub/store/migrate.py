@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from vedette_hub.errors import StoreError
 from vedette_hub.store.database import describe, writing
 
-HEAD = "0012"
+HEAD = "0014"
 """The newest migration. It is named here too, so that a start without migrations need not load alembic."""
 
 _SCRIPTS = "vedette_hub.store:migrations"
@@ -22,7 +22,7 @@ def migrate(engine: Engine) -> None:
     """
     try:
         with writing(engine) as connection:
-            found = _revision(connection)
+            found = revision(connection)
             if found != HEAD:
                 _upgrade(connection, found)
     except SQLAlchemyError as error:
@@ -30,21 +30,30 @@ def migrate(engine: Engine) -> None:
         raise StoreError(f"database {shown}: cannot be brought up to date: {describe(error)}") from error
 
 
-def _revision(connection: Connection) -> str | None:
+def revision(connection: Connection) -> str | None:
+    """The migration up to which a database has come; None for an empty one."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _upgrade(connection: Connection, found: str | None) -> None:
-    from alembic import command
+def known_revisions() -> set[str]:
+    """Every migration that this version has."""
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", _SCRIPTS)
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if found is not None and found not in known:
+    return {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+
+
+def _upgrade(connection: Connection, found: str | None) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", _SCRIPTS)
+    if found is not None and found not in known_revisions():
         raise StoreError(
             f"database {connection.engine.url.render_as_string()}: its schema {found!r} is newer than this "
             "vedette-hub; install the version that wrote it, or restore a backup"

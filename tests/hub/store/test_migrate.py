@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from vedette_hub.errors import StoreError
-from vedette_hub.store import tokens
+from vedette_hub.store import notify_schema, tokens
 from vedette_hub.store.database import open_store, reading, writing
 from vedette_hub.store.migrate import HEAD, migrate
 from vedette_hub.store.samples import newest_segments
@@ -22,6 +22,7 @@ from vedette_hub.store.schema import metadata
 
 
 def test_an_empty_database_gets_the_schema_and_a_second_run_changes_nothing(tmp_path: Path) -> None:
+    assert notify_schema.channels.metadata is metadata, "tables of all modules belong to it"
     engine = open_store(f"sqlite:///{tmp_path / 'hub.db'}")
     for _ in range(2):
         migrate(engine)
