@@ -120,6 +120,15 @@ class WebSection(_Section):
     log_requests: Literal["none", "changes", "all"] = "changes"
 
 
+class LiveSection(_Section):
+    """What is told without being asked again."""
+
+    sockets: Annotated[int, Field(ge=1, le=2_000)] = 500
+    queue: Annotated[int, Field(ge=10, le=100_000)] = 1_000
+    devices: Annotated[int, Field(ge=0, le=1_000)] = 50
+    gateways: Annotated[int, Field(ge=0, le=1_000)] = 20
+
+
 class LimitsSection(_Section):
     """Bounds; what happens at each is said in `configs/hub.toml`."""
 
@@ -170,6 +179,7 @@ class Config(_Section):
     broker: BrokerSection = BrokerSection()
     database: DatabaseSection = DatabaseSection()
     web: WebSection = WebSection()
+    live: LiveSection = LiveSection()
     limits: LimitsSection = LimitsSection()
     learning: LearningSection = LearningSection()
     tracing: TracingSection = TracingSection()

@@ -339,6 +339,65 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     v: int = VERSION
 
 
+LIVE_BYTES = 32 * 1024
+"""Largest `Live` message."""
+LIVE_SECONDS = 60.0
+"""How long a stream goes on after the last request for it, at most."""
+
+
+class LiveRequest(msgspec.Struct, frozen=True):
+    """On `down/request/live`: somebody looks at a device. Comes again and again while they do; never retained."""
+
+    device: str
+    """Its name; empty: all devices, of which only scores are wanted."""
+    seconds: float
+    """How long to go on without another request."""
+    v: int = VERSION
+
+
+class LiveReading(msgspec.Struct, frozen=True, array_like=True):
+    """A reading of C channels as it was judged."""
+
+    time: float
+    """Seconds since 1970."""
+    values: tuple[float | None, ...]
+    """(C,) as received; None: not reported."""
+    low: tuple[float | None, ...]
+    """(C,) the expected band as it was before this reading, lower end; None: not known yet."""
+    high: tuple[float | None, ...]
+    score: float
+    """Largest score of any detector divided by the device's threshold: 1 and more is anomalous."""
+    time_quality: int = 0
+
+
+class LiveScore(msgspec.Struct, frozen=True, array_like=True):
+    """The largest score of a device since the message before."""
+
+    device: str
+    profile: str
+    time: float
+    score: float
+
+
+class Live(msgspec.Struct, frozen=True, omit_defaults=True):
+    """On `up/live`: what a device that somebody looks at has sent since the message before; may get lost."""
+
+    device: str
+    """As it was asked for."""
+    state: str
+    """`streaming`; `unknown device`: none of this name has been heard; `refused`: too many are looked at already;
+    `off`: this gateway does not stream."""
+    profile: str = ""
+    channels: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    readings: tuple[LiveReading, ...] = ()
+    skipped: int = 0
+    """Readings left out to keep to the gateway's budget."""
+    scores: tuple[LiveScore, ...] = ()
+    """Where all devices were asked for: those with the largest."""
+    v: int = VERSION
+
+
 _T = TypeVar("_T", bound=msgspec.Struct)
 
 

@@ -14,6 +14,9 @@ ROOT = "vedette"
 HUB_ROOT = f"{ROOT}/v1/gw"
 UP_ALL = f"{HUB_ROOT}/+/up/#"
 
+LIVE, LIVE_REQUEST = "live", "request/live"
+"""Subjects: readings of a device while somebody looks at it, and the request for them."""
+
 _PLACEHOLDER = re.compile(r"^\{([a-z_]+)\}$")
 
 

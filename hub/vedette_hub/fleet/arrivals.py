@@ -31,8 +31,8 @@ MAX_CHANNELS = 512
 MAX_TIME = 1e12
 """Times of samples lie within ± so many seconds of 1970: what training computes with."""
 
-IGNORED_SUBJECTS = frozenset({"live"})
-"""Streams for somebody who is watching; nobody is, and they are not worth keeping."""
+IGNORED_SUBJECTS = frozenset({topics.LIVE})
+"""Streams for somebody who is watching: they are passed on (`live_gateway`), and not worth keeping."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SHA256 = re.compile(r"^(?:[0-9a-f]{64})?\Z")
@@ -101,6 +101,16 @@ def parse(topic: str, payload: bytes, *, retained: bool = False) -> list[Arrival
     if subject in IGNORED_SUBJECTS:
         return []
     return [UnparsedArrival(topic, gateway, payload, f'"{subject}" is not known to this hub; is the agent newer?')]
+
+
+def live_gateway(topic: str) -> str | None:
+    """The gateway that streams on this topic for somebody who is watching; None for any other topic."""
+    address = topics.parse_up(topic)
+    if address is None or address[1] != topics.LIVE:
+        return None
+    gateway, subject = address
+    right = topics.gateway_up(gateway, subject) == topic and not _name_fault("gateway", gateway, path=True)
+    return gateway if right else None
 
 
 def as_unparsed(arrival: Arrival, error: str) -> Arrival:

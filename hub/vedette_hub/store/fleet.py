@@ -163,6 +163,12 @@ def list_gateways(connection: Connection, *, limit: int, after: str = "") -> lis
     return [_gateway(row) for row in connection.execute(query).mappings()]
 
 
+def newest_gateways(connection: Connection, *, limit: int) -> list[str]:
+    """Names of the gateways that were heard last."""
+    query = select(gateways.c.gateway).order_by(gateways.c.last_seen.desc()).limit(limit)
+    return list(connection.execute(query).scalars())
+
+
 def find_gateway(connection: Connection, name: str) -> StoredGateway | None:
     """One gateway; None when it has never been seen."""
     row = connection.execute(select(gateways).where(gateways.c.gateway == name)).mappings().first()
