@@ -21,12 +21,19 @@ if TYPE_CHECKING:
 FEATURES = ("mean", "deviation", "minimum", "maximum", "last minus mean", "mean step")
 """Of each channel, over its last `width` readings: mean, standard deviation (of the population), smallest, largest, the
 newest reading minus the mean, and the mean absolute difference of neighbouring readings."""
+AS_THEY_ARE = ("value",)
+"""Of a window of a single reading: the reading itself, for vectors that somebody else has worked out."""
 _CHUNK = 1024
 """Series worked on at a time, which bounds the memory that is needed."""
 
 
+def features_of(width: int) -> tuple[str, ...]:
+    """What is computed of a window of so many readings."""
+    return FEATURES if width > 1 else AS_THEY_ARE
+
+
 class WindowFeatures(Columnar):
-    """Sliding windows of the last `width` readings per channel of each device, and their features.
+    """Sliding windows of the last `width` readings per channel of each device, and their `features_of(width)`.
 
     Computed from the window itself, centred on its newest reading, so that nothing drifts and small changes on a large
     offset keep their digits.
@@ -38,10 +45,11 @@ class WindowFeatures(Columnar):
     """
 
     def __init__(self, channels: int, width: int, devices: int = 0) -> None:
-        if width < 2:
-            raise ValueError(f"a window needs at least 2 readings, got {width}")
+        if width < 1:
+            raise ValueError(f"a window needs at least 1 reading, got {width}")
         layout = {"count": Column(dtype=np.int64), "readings": Windows.column(width)}
         self.width = width
+        self.features = features_of(width)
         super().__init__(Columns(layout, channels, devices))
 
     def _bind(self) -> None:
@@ -56,10 +64,10 @@ class WindowFeatures(Columnar):
         """
         if len(channels) != self.channels:
             raise ValueError(f"{len(channels)} names for {self.channels} channels")
-        return tuple(f"{channel} {feature}" for channel in channels for feature in FEATURES)
+        return tuple(f"{channel} {feature}" for channel in channels for feature in self.features)
 
     def update(self, batch: ReadingBatch) -> NDArray[np.float64]:
-        """Enter the readings and return the vector after each: (N, channels x 6), a channel's features side by side.
+        """Enter the readings and return the vector after each: (N, channels x features), a channel's side by side.
 
         The features of a channel are NaN until it has had `width` readings. A channel that a reading does not report
         keeps its window, and its features are those of the readings it last had.
@@ -69,7 +77,7 @@ class WindowFeatures(Columnar):
                 is not finite, or a device row there is no room for. Nothing is entered then.
         """
         values, complete = self._columns.checked(batch)
-        vectors = np.empty((len(batch.device), self.channels, len(FEATURES)))
+        vectors = np.empty((len(batch.device), self.channels, len(self.features)))
         across = np.arange(self.channels)
         at_once = max(1, _CHUNK // self.channels)
         for part in rounds(batch.device):
@@ -85,8 +93,9 @@ class WindowFeatures(Columnar):
                     vectors[rows] = np.nan
                     continue
                 window = self._windows.last(series, count)
-                vectors[rows] = _features(window).reshape(len(rows), self.channels, -1)
-        return vectors.reshape(len(vectors), self.channels * len(FEATURES))
+                values_of = window if self.width == 1 else _features(window)
+                vectors[rows] = values_of.reshape(len(rows), self.channels, -1)
+        return vectors.reshape(len(vectors), self.channels * len(self.features))
 
     def _check(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         if (np.asarray(state["count"], np.int64) < 0).any():

@@ -12,20 +12,17 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from vedette_hub.alerts import lifecycle
-from vedette_hub.alerts.severity import by_rules
+from vedette_hub.alerts.intake import take_events
 from vedette_hub.config import LimitsSection
 from vedette_hub.errors import StoreError
 from vedette_hub.fleet.arrivals import MAX_NUMBER, Arrival, RowArrival, StatusArrival, UnparsedArrival, as_unparsed
 from vedette_hub.fleet.ledger import Ledger, LedgerFullError
 from vedette_hub.fleet.rollout import due_after_status
-from vedette_hub.store import alerts as alert_store
 from vedette_hub.store import fleet as fleet_store
 from vedette_hub.store import rollout as rollout_store
 from vedette_hub.store import samples as sample_store
 from vedette_hub.store.database import describe, writing
 from vedette_hub.store.fleet import GatewayNews, LedgerKey
-from vedette_hub.store.severity_rules import list_rules
 from vedette_models.messages import (
     PRIORITIES,
     Alert,
@@ -144,7 +141,7 @@ class _Batch:
                     self._row(arrival, ledgers)
                 case UnparsedArrival():
                     self._keep_unparsed(arrival)
-        self._alerts()
+        take_events(self._connection, self._events, self._now, self._limits.events_per_alert)
         self._manifests()
         sampled = sample_store.add_samples(self._connection, self._samples, self._now)
         fleet_store.add_unparsed(self._connection, self._unparsed)
@@ -263,22 +260,6 @@ class _Batch:
         due = {name: due_after_status(manifest, self._statuses[name], self._now) for name, manifest in issued.items()}
         changed = {name: what for name, what in due.items() if what != issued[name].due}
         rollout_store.mark_manifests(self._connection, changed)
-
-    def _alerts(self) -> None:
-        keys = {(event.gateway, event.id) for event, _ in self._events}
-        stored = alert_store.load_alerts(self._connection, keys)
-        records = {key: alert.record for key, alert in stored.items()}
-        newest: dict[alert_store.Key, str] = {}
-        rule = by_rules([stored.rule for stored in list_rules(self._connection)]) if self._events else None
-        for event, raw in self._events:
-            key = (event.gateway, event.id)
-            before = records.get(key)
-            records[key] = lifecycle.apply(before, event, rule)
-            if records[key] is not before:
-                newest[key] = raw
-        changed = [(records[key], stored[key].serial if key in stored else None) for key in newest]
-        alert_store.save_alerts(self._connection, changed, newest, self._now)
-        alert_store.add_events(self._connection, self._events, self._now, self._limits.events_per_alert)
 
 
 def _receipts(ledgers: dict[LedgerKey, Ledger], wanted: dict[LedgerKey, set[int]]) -> dict[str, list[Receipt]]:

@@ -17,7 +17,7 @@ from vedette_hub.learning.holdout import Blocks
 from vedette_hub.learning.hygiene import Mark, Period
 from vedette_hub.learning.vectors import Vectors, window_vectors
 
-Origin = Literal["gateways", "csv", "synthetic"]
+Origin = Literal["gateways", "csv", "synthetic", "api"]
 
 MAX_FEATURE_VALUES = 12_000_000
 """Vectors x features kept: they take up to 100 MB, and training a few times that."""
@@ -40,6 +40,8 @@ class Source:
     """By series, (R,) whether a reading is known to be anomalous; None: nothing is known."""
     periods: tuple[Period, ...] = ()
     """What alerts and their labels tell about these devices."""
+    seed: int | None = None
+    """For everything random; None: it follows from the data."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Dataset:
     @property
     def seed(self) -> int:
         """For everything random: the same data gives the same model."""
-        return int(self.sha256[:8], 16)
+        return int(self.sha256[:8], 16) if self.source.seed is None else self.source.seed
 
 
 def build(

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
 
 from vedette_hub.learning.errors import JobError
+from vedette_hub.store import job_data
 from vedette_hub.store.schema import jobs
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled", "interrupted"]
@@ -27,6 +28,18 @@ class Synthetic(msgspec.Struct, frozen=True):
     seed: int = 0
 
 
+class Vectors(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Vectors that came with the request, in place of samples; the job's data has them."""
+
+    rows: int
+    features: int
+    at_least: int
+    """Fewer are refused."""
+    trees: int | None = None
+    samples_per_tree: int | None = None
+    seed: int | None = None
+
+
 class TrainRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """What to train."""
 
@@ -36,6 +49,7 @@ class TrainRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     contamination: float | None = None
     """Share of the training windows beyond the boundary, in place of the alert budget."""
     synthetic: Synthetic | None = None
+    vectors: Vectors | None = None
 
 
 @dataclass(frozen=True)
@@ -117,12 +131,15 @@ def succeed(connection: Connection, number: int, result: dict[str, Any], message
     values = {"state": "succeeded", "progress": 1.0, "message": message, "result": json.dumps(result), "finished": now}
     if not connection.execute(_running(number).values(values)).rowcount:
         raise JobError(f"job {number} was ended while it ran; its result is dropped")
+    job_data.drop_unneeded(connection)
 
 
 def fail(connection: Connection, number: int, message: str, now: float) -> bool:
     """End a running job badly; False when it had ended already."""
     values = {"state": "failed", "message": message, "finished": now}
-    return bool(connection.execute(_running(number).values(values)).rowcount)
+    failed = bool(connection.execute(_running(number).values(values)).rowcount)
+    job_data.drop_unneeded(connection)
+    return failed
 
 
 def cancel(connection: Connection, number: int, by: str, now: float) -> Job | None:
@@ -134,6 +151,7 @@ def cancel(connection: Connection, number: int, by: str, now: float) -> Job | No
     waiting = jobs.c.state.in_(["queued", "running"])
     values = {"state": "cancelled", "message": f"cancelled by {by}", "finished": now}
     changed = connection.execute(update(jobs).where(jobs.c.number == number, waiting).values(values)).rowcount
+    job_data.drop_unneeded(connection)
     found = find(connection, number)
     if found is not None and not changed:
         raise JobError(f"job {number} has {found.state} already")
@@ -143,7 +161,9 @@ def cancel(connection: Connection, number: int, by: str, now: float) -> Job | No
 def interrupt(connection: Connection, now: float) -> int:
     """End what runs, because the hub stops or was stopped; how many jobs."""
     values = {"state": "interrupted", "message": "the hub stopped while it ran; ask for it again", "finished": now}
-    return connection.execute(update(jobs).where(jobs.c.state == "running").values(values)).rowcount
+    many = connection.execute(update(jobs).where(jobs.c.state == "running").values(values)).rowcount
+    job_data.drop_unneeded(connection)
+    return many
 
 
 def find(connection: Connection, number: int) -> Job | None:

@@ -135,6 +135,15 @@ def newest(connection: Connection, profile: str) -> ModelVersion | None:
     return None if row is None else _version(row)
 
 
+def newest_name(connection: Connection, profile: str, detector: str | None = None) -> tuple[int, str] | None:
+    """Version and SHA-256 of what was trained last for a profile, of this detector where one is named."""
+    query = select(models.c.version, models.c.sha256).where(models.c.profile == profile)
+    if detector is not None:
+        query = query.where(models.c.detector == detector)
+    row = connection.execute(query.order_by(models.c.version.desc()).limit(1)).first()
+    return None if row is None else (row.version, row.sha256)
+
+
 def artifact(connection: Connection, sha256: str) -> bytes | None:
     """The artefact of this name; None when there is none."""
     query = select(models.c.artefact).where(models.c.sha256 == sha256).limit(1)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vedette_hub.learning.cleaning import Series
-from vedette_models.features import FEATURES, WindowFeatures
+from vedette_models.features import WindowFeatures, features_of
 from vedette_models.readings import ReadingBatch
 
 PIECE = 512
@@ -21,7 +21,7 @@ _GROUP_VALUES = 500_000
 
 
 class Vectors(NamedTuple):
-    """N windows of F = 6 x channels features."""
+    """N windows of F = channels x `features_of(width)` features."""
 
     features: NDArray[np.float64]
     """(N, F); NaN for a channel that the newest reading does not report, or whose window is not full: not for all."""
@@ -75,7 +75,7 @@ def window_vectors(
         done += sum(piece.end - piece.start for piece in group)
         tell(done / possible)
     if not found:
-        return Vectors(np.empty((0, channels * len(FEATURES))), np.empty(0, np.intp), np.empty(0, np.intp)), 0
+        return Vectors(np.empty((0, channels * len(features_of(width)))), np.empty(0, np.intp), np.empty(0, np.intp)), 0
     return Vectors(*(np.concatenate(column) for column in zip(*found, strict=True))), windows
 
 
@@ -96,7 +96,7 @@ def _pieces(index: int, series: Series, width: int) -> Iterator[_Piece]:
     places = [np.flatnonzero(column) for column in reported.T]
     for start in range(0, len(series), PIECE):
         lead = start
-        if start:
+        if start and width > 1:
             for place, before in zip(places, counts[start - 1].tolist(), strict=True):
                 if before:
                     lead = min(lead, int(place[max(0, before - (width - 1))]))
@@ -125,7 +125,7 @@ def _of_group(series: Sequence[Series], group: Sequence[_Piece], channels: int, 
     values = np.concatenate([series[piece.series].values[piece.lead : piece.end] for piece in group])
     times = np.concatenate([series[piece.series].times[piece.lead : piece.end] for piece in group])
     features = WindowFeatures(channels, width, len(group)).update(ReadingBatch.of(device, times, values))
-    by_channel = features.reshape(len(features), channels, len(FEATURES))
+    by_channel = features.reshape(len(features), channels, len(features_of(width)))
     by_channel[np.isnan(values)] = np.nan
     position = np.concatenate([np.arange(piece.lead, piece.end) for piece in group])
     start = np.repeat([piece.start for piece in group], lengths)

@@ -67,7 +67,7 @@ def _train(engine: Engine, settings: LearningSection, job: Job, clock: Callable[
     version = train_next(
         engine,
         _source(engine, job),
-        settings,
+        _settings(job, settings),
         clock,
         algorithm=job.request.algorithm,
         contamination=job.request.contamination,
@@ -90,13 +90,26 @@ def result(version: ModelVersion) -> dict[str, object]:
 
 
 def _source(engine: Engine, job: Job) -> Source:
-    from vedette_hub.learning.sources import store, synthetic
+    from vedette_hub.learning.sources import store, synthetic, vectors
 
     wanted = job.request.synthetic
     if wanted is not None:
         return synthetic.generate(job.profile, wanted.samples, wanted.features, wanted.seed)
+    sent = job.request.vectors
     with reading(engine) as connection:
+        if sent is not None:
+            return vectors.read(connection, job.number, sent.seed)
         return store.read(connection, job.profile)
+
+
+def _settings(job: Job, settings: LearningSection) -> LearningSection:
+    """The settings, with what the request says of vectors: each is a window of its own."""
+    sent = job.request.vectors
+    if sent is None:
+        return settings
+    wanted = {"trees": sent.trees, "samples_per_tree": sent.samples_per_tree}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return settings.model_copy(update={"window": 1, "min_vectors": sent.at_least, **given})
 
 
 def _fail(engine: Engine, number: int, message: str, now: float) -> None:

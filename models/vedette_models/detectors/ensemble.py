@@ -25,8 +25,7 @@ from vedette_models.detectors.mahalanobis_scores import EXPLAINED
 from vedette_models.detectors.mahalanobis_start import Start
 from vedette_models.detectors.one_class_svm import OneClassSVM
 from vedette_models.detectors.usual import ARRAYS, CLOSEST, Usual
-from vedette_models.detectors.vector_detector import PER_CHANNEL, VectorDetector, VectorScores, check_window
-from vedette_models.features import FEATURES
+from vedette_models.detectors.vector_detector import VectorDetector, VectorScores, check_window
 from vedette_models.rejection import ArtifactRejected, Rejection
 
 if TYPE_CHECKING:
@@ -234,7 +233,7 @@ class Ensemble(VectorDetector):
             ArtifactRejected: OTHER_FEATURES, OTHER_ARRAYS, SHAPES_DISAGREE, NOT_FINITE, WRONG_FIELD or
                 BROKEN_STRUCTURE: it describes none, or one of its members does not.
         """
-        check_window(learnt)
+        each = check_window(learnt)
         known = [name for name in (*MEMBERS, _TOGETHER) if f"{name}.slope" in learnt.parameters]
         names = [name for name in known if name in MEMBERS]
         if not names:
@@ -252,7 +251,7 @@ class Ensemble(VectorDetector):
             start = Start.of(Learnt(0, (), parameters, arrays), channels)
             together = Together(Mahalanobis(channels, start=start, learns=False), surprise)
         limit = between("limit", learnt.parameters, CLOSEST, MAX_SURPRISE)
-        usual = Usual.read(learnt, channels * PER_CHANNEL, MAX_SURPRISE)
+        usual = Usual.read(learnt, channels * each, MAX_SURPRISE)
         return cls(Combination(members, limit), usual, channels, learnt.width, together=together)
 
     @property
@@ -269,7 +268,7 @@ class Ensemble(VectorDetector):
             parameters |= {f"{detector.name}.{key}": value for key, value in part.parameters.items()}
             parameters[f"{detector.name}.slope"] = surprise.slope
             arrays |= {f"{detector.name}.{key}": value for key, value in {**part.arrays, **own}.items()}
-        return Learnt(self.width, FEATURES, parameters, arrays)
+        return Learnt(self.width, self.features, parameters, arrays)
 
 
 def _part(name: str, learnt: Learnt) -> tuple[Surprise, dict[str, float], dict[str, NDArray[Any]]]:

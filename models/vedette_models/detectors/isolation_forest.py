@@ -8,8 +8,7 @@ from __future__ import annotations
 from vedette_models.detectors.forest import Forest, Nodes
 from vedette_models.detectors.learnt import Learnt, check_names, whole
 from vedette_models.detectors.usual import ARRAYS, Usual
-from vedette_models.detectors.vector_detector import PER_CHANNEL, VectorDetector, check_window
-from vedette_models.features import FEATURES
+from vedette_models.detectors.vector_detector import VectorDetector, check_window
 
 MOST_TYPICAL = 1.0
 """No vector's decision function is further above 0."""
@@ -36,11 +35,11 @@ class IsolationForest(VectorDetector):
             ArtifactRejected: OTHER_FEATURES, OTHER_ARRAYS, SHAPES_DISAGREE, NOT_FINITE, WRONG_FIELD or
                 BROKEN_STRUCTURE: it describes none.
         """
-        check_window(learnt)
+        each = check_window(learnt)
         parameters, arrays = learnt.parameters, learnt.arrays
         check_names("parameters", ("trees", "max_samples", "offset", "typical"), parameters)
         check_names("arrays", (*Nodes._fields, *ARRAYS), arrays)
-        width = channels * PER_CHANNEL
+        width = channels * each
         nodes = Nodes(*(arrays[name] for name in Nodes._fields))
         trees, max_samples = whole("trees", parameters), whole("max_samples", parameters)
         forest = Forest(nodes, trees, max_samples, parameters["offset"], width)
@@ -52,7 +51,7 @@ class IsolationForest(VectorDetector):
         forest, usual = self.forest, self.usual
         return Learnt(
             self.width,
-            FEATURES,
+            self.features,
             {
                 "trees": forest.trees,
                 "max_samples": forest.max_samples,

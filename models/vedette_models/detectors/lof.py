@@ -11,8 +11,7 @@ from vedette_models.detectors.learnt import Learnt, check_names, whole
 from vedette_models.detectors.neighbours import Neighbours
 from vedette_models.detectors.scaler import Scaler
 from vedette_models.detectors.usual import Usual
-from vedette_models.detectors.vector_detector import PER_CHANNEL, VectorDetector, check_window
-from vedette_models.features import FEATURES
+from vedette_models.detectors.vector_detector import VectorDetector, check_window
 
 MOST_TYPICAL = 1e6
 """A boundary further from what is typical is none."""
@@ -39,11 +38,11 @@ class LocalOutlierFactor(VectorDetector):
             ArtifactRejected: OTHER_FEATURES, OTHER_ARRAYS, SHAPES_DISAGREE, NOT_FINITE, WRONG_FIELD or
                 BROKEN_STRUCTURE: it describes none.
         """
-        check_window(learnt)
+        each = check_window(learnt)
         parameters, arrays = learnt.parameters, learnt.arrays
         check_names("parameters", ("neighbours", "offset", "typical"), parameters)
         check_names("arrays", ("prototypes", "reach", "density", *scaler.ARRAYS, *usual.ARRAYS), arrays)
-        width = channels * PER_CHANNEL
+        width = channels * each
         neighbours = Neighbours(
             Scaler.read(learnt, width),
             arrays["prototypes"],
@@ -60,7 +59,7 @@ class LocalOutlierFactor(VectorDetector):
         near = self.neighbours
         return Learnt(
             self.width,
-            FEATURES,
+            self.features,
             {"neighbours": near.k, "offset": near.offset, "typical": self.usual.typical},
             {
                 "prototypes": near.prototypes,

@@ -15,8 +15,7 @@ from vedette_models.detectors.kernel import MAX_SUM, Kernel
 from vedette_models.detectors.learnt import Learnt, between, check_names
 from vedette_models.detectors.scaler import Scaler
 from vedette_models.detectors.usual import Usual
-from vedette_models.detectors.vector_detector import PER_CHANNEL, VectorDetector, check_window
-from vedette_models.features import FEATURES
+from vedette_models.detectors.vector_detector import VectorDetector, check_window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,11 +47,11 @@ class OneClassSVM(VectorDetector):
             ArtifactRejected: OTHER_FEATURES, OTHER_ARRAYS, SHAPES_DISAGREE, NOT_FINITE, WRONG_FIELD or
                 BROKEN_STRUCTURE: it describes none.
         """
-        check_window(learnt)
+        each = check_window(learnt)
         parameters, arrays = learnt.parameters, learnt.arrays
         check_names("parameters", ("gamma", "limit", "typical"), parameters)
         check_names("arrays", ("centres", "coefficients", *scaler.ARRAYS, *usual.ARRAYS), arrays)
-        width = channels * PER_CHANNEL
+        width = channels * each
         kernel = Kernel(
             Scaler.read(learnt, width),
             arrays["centres"],
@@ -68,7 +67,7 @@ class OneClassSVM(VectorDetector):
         kernel = self.kernel
         return Learnt(
             self.width,
-            FEATURES,
+            self.features,
             {"gamma": kernel.gamma, "limit": kernel.limit, "typical": self.usual.typical},
             {
                 "centres": kernel.centres,

@@ -29,7 +29,7 @@ from vedette_models.calibration import Prior
 from vedette_models.columns import Columnar, Columns
 from vedette_models.detectors import rangebreak_gaps, rangebreak_ranges, rangebreak_views
 from vedette_models.detectors.base import Finding, StateError
-from vedette_models.detectors.rangebreak_gaps import Pace
+from vedette_models.detectors.rangebreak_gaps import FEWEST, Pace
 from vedette_models.detectors.rangebreak_ranges import (
     AGE,
     FIELDS_BEFORE_GAPS,
@@ -161,6 +161,19 @@ class RangeBreak(Columnar):
                     flat_scores[cells[records.row]] = records.size
                     found.append(_Found(cells, x, records))
         return RangeBreakScores(by_channel, found)
+
+    def usual(self, row: int) -> NDArray[np.float64]:
+        """(2, C) smallest and largest of the newest 100 readings of a device that do not stand alone, by channel.
+
+        It is what an alert's reason calls usual for a value. NaN with fewer than FEWEST readings.
+        """
+        series = row * self.channels + np.arange(self.channels)
+        age = self._arrays["summary"][series, AGE].astype(np.intp)
+        found = np.full((2, self.channels), np.nan)
+        known = np.flatnonzero(age >= FEWEST)
+        if len(known):
+            found[:, known] = self._views.newest_range(series[known], age[known])
+        return found
 
     def _round(
         self, series: NDArray[np.intp], x: NDArray[np.float64], hour: NDArray[np.intp], time: NDArray[np.float64]

@@ -13,7 +13,7 @@ import numpy as np
 from vedette_models.aspects import AVERAGE, STEP, THIS_HOUR, UNLIKE, VALUE, lasting
 from vedette_models.columns import Column
 from vedette_models.detectors.base import Finding
-from vedette_models.windows import Windows
+from vedette_models.windows import Windows, range_of_most
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,10 +78,6 @@ that is due to be kept, -1 where none is."""
 _LARGEST_LOG = 650.0
 _REFERENCE = {MEDIAN_25: 25, MEDIAN_51: 51, MEDIAN_101: 101, LOG_RATIO: 101}
 """By view, the readings whose median a reading is compared with."""
-FENCE = 3.0
-"""Interquartile ranges beyond the quartiles from which a reading stands alone (Tukey's outer fence): a spike, or a jump
-that was rejected, is not what is usual."""
-
 LAYOUT: Mapping[str, Column] = {
     "readings": Windows.column(RING),
     "pair_first": Column((PAIRS,), np.inf),
@@ -185,11 +181,15 @@ class Views:
         """
         before = self._recent_memory[: (RING - 1) * rows].reshape(RING - 1, rows)[:, which]
         before[np.arange(RING - 1, 0, -1)[:, None] > readings] = np.nan
-        low, high = np.nanpercentile(before, (25.0, 75.0), axis=0)
-        reach = FENCE * (high - low)
-        count = np.add.reduce(before == before, axis=0)
-        before[(before < low - reach) | (before > high + reach)] = np.nan
-        return count, np.fmin.reduce(before, axis=0), np.fmax.reduce(before, axis=0)
+        return range_of_most(before)
+
+    def newest_range(
+        self, series: NDArray[np.intp], age: NDArray[np.intp]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Of `series` (K,) that have had `age` (K,) readings, at least one: the smallest and the largest of the newest
+        100 of them that do not stand alone, (K,) each.
+        """
+        return range_of_most(self._windows.last(series, age)[:, 1:].T)[1:]
 
     def _week(
         self,

@@ -19,7 +19,7 @@ import numpy as np
 from vedette_models.aspects import AVERAGE, STEP, VALUE
 from vedette_models.calibration import Prior
 from vedette_models.detectors.base import Finding
-from vedette_models.features import FEATURES, WindowFeatures
+from vedette_models.features import FEATURES, WindowFeatures, features_of
 from vedette_models.rejection import ArtifactRejected, Rejection
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 EXPLAINED = 0.5
 """Score from which channels get their share of it: below, nobody asks, and it would cost the most."""
 MAX_WIDTH = 1024
-PER_CHANNEL = len(FEATURES)
 _LEAST = 1e-12
 """What a channel counts at least, so that a score always has a reason."""
 _MEAN, _LAST_MINUS_MEAN = FEATURES.index("mean"), FEATURES.index("last minus mean")
@@ -45,6 +44,7 @@ _WORDS = {
     "maximum": "largest of the last {} readings",
     "last minus mean": VALUE,
     "mean step": f"{STEP} over the last {{}} readings",
+    "value": VALUE,
 }
 
 
@@ -61,8 +61,9 @@ class VectorDetector(ABC):
     # Training sets the boundary so that normal time exceeds it about half a time per device-week; the exponent is ours.
 
     def __init__(self, model: VectorModel, usual: Usual, channels: int, width: int, devices: int = 0) -> None:
-        if model.width != channels * PER_CHANNEL:
-            raise ValueError(f"a model of {model.width} features for {channels} channels of {PER_CHANNEL} each")
+        each = len(features_of(width))
+        if model.width != channels * each:
+            raise ValueError(f"a model of {model.width} features for {channels} channels of {each} each")
         self.model, self.usual = model, usual
         self._features = WindowFeatures(channels, width, devices)
 
@@ -70,6 +71,11 @@ class VectorDetector(ABC):
     @abstractmethod
     def learnt(self) -> Learnt:
         """What it was built from."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What is computed of each channel's window."""
+        return self._features.features
 
     @property
     def channels(self) -> int:
@@ -132,9 +138,10 @@ class VectorDetector(ABC):
         """(N, F) vectors after these readings, none missing, and (N, C) of which channels they know something."""
         vectors = self._features.update(batch)
         known = batch.values == batch.values
-        known &= ~np.isnan(vectors[:, ::PER_CHANNEL])
+        each = len(self.features)
+        known &= ~np.isnan(vectors[:, ::each])
         if not known.all():
-            vectors = np.where(known.repeat(PER_CHANNEL, axis=1), vectors, self.usual.median)
+            vectors = np.where(known.repeat(each, axis=1), vectors, self.usual.median)
         return vectors, known
 
     def scale(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -183,7 +190,7 @@ class VectorScores:
         if not len(row):
             return shares
         usual = self._detector.usual
-        own = _columns(channel)
+        own = _columns(channel, len(self._detector.features))
         without = self._vectors[row]
         values = np.take_along_axis(without, own, axis=1)
         np.put_along_axis(without, own, usual.median[own], axis=1)
@@ -204,38 +211,41 @@ class VectorScores:
         """Why `by_channel[row, channel]` is what it is; None where it is 0."""
         if self.by_channel[row, channel] == 0.0:
             return None
-        usual, own = self._detector.usual, _columns(np.array([channel]))[0]
+        features = self._detector.features
+        usual, own = self._detector.usual, _columns(np.array([channel]), len(features))[0]
         vector = self._vectors[row]
-        without = np.repeat(vector[None, :], PER_CHANNEL, axis=0)
-        without[np.arange(PER_CHANNEL), own] = usual.median[own]
+        without = np.repeat(vector[None, :], len(features), axis=0)
+        without[np.arange(len(features)), own] = usual.median[own]
         drop = self.total[row] - self._detector.scale(without)
         unusual = _unusual(vector[own], own, usual)
         alone = bool(unusual.any())
         which = int(np.where(unusual, drop, -np.inf).argmax() if alone else drop.argmax())
         value, low, high = (float(part[own[which]]) for part in (vector, usual.low, usual.high))
-        if which == _LAST_MINUS_MEAN:
+        if features is FEATURES and which == _LAST_MINUS_MEAN:
             mean = float(vector[own[_MEAN]])
             value, low, high = mean + value, mean + low, mean + high
-        aspect = _WORDS[FEATURES[which]].format(self._detector.width)
+        aspect = _WORDS[features[which]].format(self._detector.width)
         return Finding(aspect if alone else f"{aspect}, together with the other channels", value, low, high)
 
 
-def check_window(learnt: Learnt) -> None:
-    """Say whether this release computes what was learnt from.
+def check_window(learnt: Learnt) -> int:
+    """How many features a channel has, if this release computes what was learnt from.
 
     Raises:
         ArtifactRejected: OTHER_FEATURES.
     """
-    if learnt.features != FEATURES or not 2 <= learnt.width <= MAX_WIDTH:
+    computed = features_of(learnt.width)
+    if learnt.features != computed or not 1 <= learnt.width <= MAX_WIDTH:
         raise ArtifactRejected(
             Rejection.OTHER_FEATURES,
-            f"learnt from {learnt.features[:8]} of {learnt.width} readings, this release computes {FEATURES}",
+            f"learnt from {learnt.features[:8]} of {learnt.width} readings, this release computes {computed}",
         )
+    return len(computed)
 
 
-def _columns(channel: NDArray[np.intp]) -> NDArray[np.intp]:
-    """(R,) channels -> (R, features of each) their columns of a vector."""
-    return channel[:, None] * PER_CHANNEL + np.arange(PER_CHANNEL)
+def _columns(channel: NDArray[np.intp], each: int) -> NDArray[np.intp]:
+    """(R,) channels -> (R, each) their columns of a vector."""
+    return channel[:, None] * each + np.arange(each)
 
 
 def _unusual(values: NDArray[np.float64], columns: NDArray[np.intp], usual: Usual) -> NDArray[np.bool_]:

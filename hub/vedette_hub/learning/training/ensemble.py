@@ -106,7 +106,7 @@ def train(dataset: Dataset, settings: Settings, tell: Tell) -> Trained:
     parity = prove(wanted, combination.decision_function, given.vectors, dataset.seed, combination.limit)
     if follower is not None:
         parity = both(parity, follower.trained.parity)
-    golden = record(dataset, detector, *usual_values(usual), full=dataset.width)
+    golden = record(dataset, detector, *usual_values(usual, dataset.width), full=dataset.width)
     tell(0.9, "evaluating")
     members = {part.member.detector.name: {**part.fitted.figures, "boundary": -part.limit} for part in chosen}
     if follower is not None:

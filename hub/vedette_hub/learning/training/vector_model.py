@@ -18,7 +18,7 @@ from vedette_hub.learning.training.trained import Settings, Tell, Trained
 from vedette_models.columns import LARGEST
 from vedette_models.detectors.usual import Usual, VectorModel
 from vedette_models.detectors.vector_detector import VectorDetector
-from vedette_models.features import FEATURES
+from vedette_models.features import features_of
 
 FOLDS = 4
 """Vectors are judged, for the boundary, by a model of the other three quarters."""
@@ -97,7 +97,7 @@ def train_with(fit: Fit, make: Make, dataset: Dataset, settings: Settings, tell:
     detector = make(model, usual, len(dataset.source.channels), dataset.width)
     tell(0.7, "proving that it scores like scikit-learn")
     parity = prove(lambda some: fitted.normality(some) - limit, model.decision_function, vectors, dataset.seed, limit)
-    golden = record(dataset, detector, *usual_values(usual), full=dataset.width)
+    golden = record(dataset, detector, *usual_values(usual, dataset.width), full=dataset.width)
     tell(0.9, "evaluating")
     figures = {**fitted.figures, "boundary": -limit, "offset": limit, "calibrated_on": len(rows)}
     return Trained(detector, golden, parity, detector.scale(vectors), figures)
@@ -144,8 +144,9 @@ def usual_of(dataset: Dataset, model: VectorModel, vectors: NDArray[np.float64],
     return usual._replace(low=np.minimum(low, usual.median), high=np.maximum(high, usual.median))
 
 
-def usual_values(usual: Usual) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(C,) between which means each channel usually is; NaN for one that never reported."""
-    mean = FEATURES.index("mean")
-    low, high = usual.low[mean :: len(FEATURES)], usual.high[mean :: len(FEATURES)]
+def usual_values(usual: Usual, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(C,) between which means (or values) each channel usually is; NaN for one that never reported."""
+    features = features_of(width)
+    level = features.index("mean") if "mean" in features else 0
+    low, high = usual.low[level :: len(features)], usual.high[level :: len(features)]
     return np.where(high < LARGEST, low, np.nan), np.where(high < LARGEST, high, np.nan)
