@@ -16,6 +16,7 @@ from vedette_agent.clock import SYSTEM, Clock
 from vedette_agent.delivery import database
 from vedette_agent.delivery.database import OutboxError
 from vedette_agent.delivery.database_thread import DatabaseThread
+from vedette_agent.delivery.live import LiveStream
 from vedette_agent.delivery.local_alerts import LocalAlerts
 from vedette_agent.delivery.outbox import Outbox
 from vedette_agent.delivery.requests import Requests
@@ -138,6 +139,7 @@ class Agent:
             gateway, self._outbox, self._database, self._telemetry.connection, self._learnt.open_alerts
         )
         self._updater = self._make_updater()
+        self._live = self._make_live()
         self._uplink = self._make_uplink()
         if self._updater and self._uplink:
             self._updater.attach(self._uplink.connection)
@@ -189,6 +191,11 @@ class Agent:
             probation=None if models.probation is None else Terms(models.probation, models.probation_cost),
         )
 
+    def _make_live(self) -> LiveStream | None:
+        if self.config.hub is None or self.config.live.bytes_per_second == 0:
+            return None
+        return LiveStream(self.config.gateway.id, self.config.live, self._learnt.watches, clock=self._clock)
+
     def _make_uplink(self) -> Uplink | None:
         if self.config.hub is None:
             return None
@@ -201,6 +208,7 @@ class Agent:
             will=Will(topics.gateway_up(gateway, "status"), status.last_will(gateway)),
             on_connected=lambda: self._heartbeat.soon(),
             updates=self._updater,
+            live=self._live,
             clock=self._clock,
         )
 
@@ -240,6 +248,8 @@ class Agent:
             if self._uplink is not None:
                 group.create_task(self._uplink.run(), name="uplink")
                 group.create_task(self._sample(), name="samples")
+                if self._live is not None:
+                    group.create_task(self._live.run(self._uplink.connection), name="live readings")
             if self._updater is not None:
                 group.create_task(self._updater.run(), name="updater")
                 group.create_task(self._watch_key_ring(self._updater), name="key ring")

@@ -11,6 +11,10 @@ from vedette_models.columns import Column
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+FENCE = 3.0
+"""Interquartile ranges beyond the quartiles from which a reading stands alone (Tukey's outer fence): a spike, or a jump
+that was rejected, is not what is usual."""
+
 
 class Windows:
     """Sliding windows of `width` readings over the array of a column made by `Windows.column(width)`.
@@ -53,3 +57,16 @@ class Windows:
         start += series * self._length
         start += self.width - 1
         self._flat[start] = x
+
+
+def range_of_most(
+    readings: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Of each column of `readings` (T, K), NaN where there is none: how many there are, and the smallest and largest of
+    them that do not stand alone. `readings` is scrambled.
+    """
+    low, high = np.nanpercentile(readings, (25.0, 75.0), axis=0)
+    reach = FENCE * (high - low)
+    count = np.add.reduce(readings == readings, axis=0)
+    readings[(readings < low - reach) | (readings > high + reach)] = np.nan
+    return count, np.fmin.reduce(readings, axis=0), np.fmax.reduce(readings, axis=0)

@@ -51,6 +51,9 @@ every = "12s"
 segment = 2
 segments = 8
 
+[live]
+bytes_per_second = 0
+
 [[streams]]
 topic = "plant/{device}/telemetry"
 profile = "pump"

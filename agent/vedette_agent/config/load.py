@@ -17,6 +17,7 @@ from vedette_agent.config.models import (
     Config,
     Gateway,
     Limits,
+    LiveSettings,
     Models,
     OutboxLimits,
     Samples,
@@ -46,6 +47,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "outbox": OutboxLimits,
     "models": Models,
     "samples": Samples,
+    "live": LiveSettings,
 }
 _KNOWN = (*_SECTIONS, "streams", "profiles")
 _FILES = {
@@ -114,6 +116,7 @@ def _check(
     outbox = validated(OutboxLimits, ("outbox",), document.get("outbox", {}), findings)
     models = validated(Models, ("models",), document.get("models", {}), findings)
     samples = validated(Samples, ("samples",), document.get("samples", {}), findings)
+    live = validated(LiveSettings, ("live",), document.get("live", {}), findings)
 
     profile_tables = document.get("profiles", {})
     if not isinstance(profile_tables, dict):
@@ -133,7 +136,7 @@ def _check(
     check_key_ring(models, hub, findings)
 
     problems = [*findings.problems, *problems]
-    if problems or not (gateway and devices and time and limits and outbox and models and samples):
+    if problems or not (gateway and devices and time and limits and outbox and models and samples and live):
         raise ConfigError(problems)
     return Config(
         gateway=gateway,
@@ -144,6 +147,7 @@ def _check(
         outbox=outbox,
         models=models,
         samples=samples,
+        live=live,
         streams=tuple(stream for stream in streams if stream is not None),
         profiles={name: profile for name, profile in profiles.items() if profile is not None},
         source=path,

@@ -209,6 +209,15 @@ class Samples(_Table):
     """Segments kept per profile until they are sent, chosen at random among all."""
 
 
+class LiveSettings(_Table):
+    """[live]: readings for people who look at a device, while they do."""
+
+    bytes_per_second: Annotated[Bytes, Field(ge=0, le=2**20)] = 16 * 2**10
+    """What they may cost on the way to the hub; 0 sends none."""
+    devices: Annotated[Whole, Field(ge=1, le=64)] = 4
+    """Devices that are looked at at the same time."""
+
+
 def _topic(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f'must be text such as "plant/{{device}}/telemetry", got {describe(value)}')  # noqa: TRY004 (pydantic collects ValueError)
@@ -253,6 +262,7 @@ class Config(_Table):
     outbox: OutboxLimits = OutboxLimits()
     models: Models = Models()
     samples: Samples = Samples()
+    live: LiveSettings = LiveSettings()
     streams: Annotated[tuple[Stream, ...], Field(min_length=1)]
     profiles: dict[str, Profile]
     source: Path

@@ -82,12 +82,13 @@ class Uplink:
         will: Will,
         on_connected: Callable[[], None],
         updates: Updates | None = None,
+        live: Updates | None = None,
         clock: Clock = SYSTEM,
     ) -> None:
         self.gateway, self._clock = gateway, clock
         self.connection = Connection("hub", broker, self, will, clock=clock)
         self._outbox, self._database = outbox, database
-        self._on_connected, self._updates = on_connected, updates
+        self._on_connected, self._updates, self._live = on_connected, updates, live
         self._wake = asyncio.Event()
         self._sent: dict[int, float] = {}
         """When each row on its way was sent last, by row id."""
@@ -182,6 +183,11 @@ class Uplink:
         if self._updates is not None:
             self._updates.connected()
         self._wake.set()
+        if self._live is not None:
+            try:
+                await self.connection.subscribe(self._live.topics())
+            except NotConnected as error:
+                logger.info("hub: nobody can look at readings as they come: %s", error)
 
     def disconnected(self) -> None:
         """What was on its way may be lost: it is sent again."""
@@ -190,8 +196,9 @@ class Uplink:
         """A receipt."""
         if message.packet_id:
             self.connection.acknowledge([message.packet_id], self.connection.generation)
-        if self._updates is not None and self._updates.received(message.topic, message.payload):
-            return
+        for other in (self._updates, self._live):
+            if other is not None and other.received(message.topic, message.payload):
+                return
         try:
             receipt = messages.from_bytes(Receipt, message.payload)
         except MessageError as error:

@@ -60,14 +60,16 @@ def echo_topic(config: Config) -> str:
 
 
 def writes(config: Config, subject: str) -> list[Write]:
-    """What to publish to find out; the hub ignores an empty status and deliveries without rows."""
+    """What to publish to find out; the hub ignores empty messages and deliveries without rows."""
     gateway = config.gateway.id
     if subject == "devices":
         return [Write(echo_topic(config), b"")]
     nothing = messages.to_bytes(Delivery(()))
+    live = [Write(topics.gateway_up(gateway, topics.LIVE), b"")] if config.live.bytes_per_second else []
     return [
         Write(topics.gateway_up(gateway, "status"), b""),
         *(Write(topics.gateway_up(gateway, priority), nothing) for priority in messages.PRIORITIES),
+        *live,
     ]
 
 
@@ -77,6 +79,8 @@ def reads(config: Config, subject: str) -> list[str]:
     if subject == "devices":
         return [topics.device_alerts(gateway), *(stream.pattern.filter for stream in config.streams)]
     down = [topics.gateway_down(gateway, "receipts")]
+    if config.live.bytes_per_second:
+        down.append(topics.gateway_down(gateway, topics.LIVE_REQUEST))
     if config.models.key_ring is not None:
         down += [topics.gateway_down(gateway, "desired"), topics.artifact(_NO_ARTIFACT)]
     return down

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from vedette_agent.reading.live import LiveTap
     from vedette_agent.reading.recent import Recent
     from vedette_agent.reading.reservoir import Reservoir
     from vedette_models.detectors.base import Detector
@@ -66,6 +67,8 @@ class ProfileWatch:
         self.reservoir = reservoir
         self.recent: Recent | None = None
         """The newest readings, where models are tried before they run."""
+        self.live: LiveTap | None = None
+        """What takes down readings while somebody looks at their device."""
         self._resumable: Mapping[str, Mapping[str, NDArray[np.generic]]] = {}
         """State of a model in the checkpoint we resumed from, for when it is used, before any reading."""
         self.table = DeviceTable(max_devices)
@@ -84,7 +87,10 @@ class ProfileWatch:
         if len(batch):
             self._resumable = {}  # windows with a gap in them are no windows
         batch, faults = self.health.examine(batch, self.table, heard)
+        bands = {} if self.live is None else self.live.expect(batch, self.table, self.pipeline)
         verdicts = self.pipeline.judge(batch, self.table.rows, faults)
+        if self.live is not None:
+            self.live.note(verdicts, bands)
         decided = self.decider.decide(verdicts)
         raised = [row for row, event in zip(decided.rows, decided.events, strict=True) if _is_new_anomaly(event)]
         self.pipeline.thresholds.exposure.count(batch.device[raised])
@@ -190,6 +196,8 @@ class ProfileWatch:
             self.reservoir.forget(row, device)
         if self.recent is not None:
             self.recent.forget(row)
+        if self.live is not None:
+            self.live.forget(row)
         return self.decider.forget(device, row, time)
 
     def checkpoint(self, now: float) -> Checkpoint:
