@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 import stat
 from collections.abc import Mapping
@@ -58,6 +59,13 @@ def _collector(url: str) -> str:
         raise ValueError("no user or password in the address: use OTEL_EXPORTER_OTLP_HEADERS")
     _ = parts.port  # raises ValueError with its own sentence when it is no port number
     return url.rstrip("/")
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise ValueError(f"write it as 10.1.0.0/16 or fd00::/8: {error}") from None
 
 
 def _algorithm(name: str) -> str:
@@ -129,6 +137,17 @@ class LiveSection(_Section):
     gateways: Annotated[int, Field(ge=0, le=1_000)] = 20
 
 
+class NotifySection(_Section):
+    """How people are told of alerts."""
+
+    allow_networks: list[Annotated[str, AfterValidator(_network)]] = []
+    allow_http: bool = False
+    timeout: Annotated[float, Field(ge=1, le=60)] = 15.0
+    retry_first: Annotated[float, Field(ge=0.05, le=3_600)] = 10.0
+    retry_longest: Annotated[float, Field(ge=0.05, le=86_400)] = 1_800.0
+    give_up_hours: Annotated[float, Field(gt=0, le=720)] = 24.0
+
+
 class LimitsSection(_Section):
     """Bounds; what happens at each is said in `configs/hub.toml`."""
 
@@ -142,6 +161,7 @@ class LimitsSection(_Section):
     model_versions: Annotated[int, Field(ge=2)] = 50
     jobs: Annotated[int, Field(ge=1)] = 1_000
     audit: Annotated[int, Field(ge=1)] = 100_000
+    deliveries: Annotated[int, Field(ge=1)] = 100_000
     idempotency_keys: Annotated[int, Field(ge=1)] = 10_000
     alerts_days: Annotated[int, Field(ge=0, le=36_500)] = 0
     samples_days: Annotated[int, Field(ge=0, le=36_500)] = 0
@@ -180,6 +200,7 @@ class Config(_Section):
     database: DatabaseSection = DatabaseSection()
     web: WebSection = WebSection()
     live: LiveSection = LiveSection()
+    notify: NotifySection = NotifySection()
     limits: LimitsSection = LimitsSection()
     learning: LearningSection = LearningSection()
     tracing: TracingSection = TracingSection()
