@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from vedette_hub import state, systemd
+from vedette_hub import state, systemd, tracing
 from vedette_hub.config import Config
 from vedette_hub.store.database import open_store
 from vedette_hub.store.migrate import migrate
@@ -22,6 +22,7 @@ from vedette_hub.web import server
 from vedette_hub.web.tls import Certificate
 
 if TYPE_CHECKING:
+    import aiomqtt
     from apiflask import APIFlask
 
     from vedette_hub.fleet.ingest import Ingest
@@ -51,22 +52,40 @@ def web_application(config: Config) -> APIFlask:
     from flask_bootstrap import Bootstrap5  # type: ignore[import-untyped]  # it has no types
 
     from vedette_hub.api import (
+        alert_accuracy,
+        alert_export,
         alerts,
         audit,
         forecasts,
         gateways,
         health,
         jobs,
+        live,
+        maintenance,
         metrics,
         models,
+        retention,
         rollout,
         session,
+        severity_rules,
+        silences,
         tokens,
         users,
     )
     from vedette_hub.api.application import new_application
     from vedette_hub.api.context import Context
-    from vedette_hub.web import access_pages, account_pages, console, forecast_pages, model_pages
+    from vedette_hub.live import exchange
+    from vedette_hub.web import (
+        access_pages,
+        account_pages,
+        alert_pages,
+        console,
+        device_pages,
+        forecast_pages,
+        gateway_pages,
+        model_pages,
+        settings_pages,
+    )
 
     here = Context(config, open_store(config.database_url))
     app = new_application(here)
@@ -77,29 +96,47 @@ def web_application(config: Config) -> APIFlask:
     for part in (
         health,
         gateways,
+        alert_accuracy,
+        alert_export,
         alerts,
+        silences,
+        maintenance,
+        severity_rules,
         forecasts,
         metrics,
         models,
         jobs,
+        live,
         rollout,
+        retention,
         users,
         tokens,
         audit,
         console,
-        account_pages,
-        access_pages,
+        alert_pages,
+        gateway_pages,
+        device_pages,
         model_pages,
         forecast_pages,
+        settings_pages,
+        account_pages,
+        access_pages,
     ):
         app.register_blueprint(part.blueprint)
+    exchange.attach(app, config.live)
     return app
 
 
 def serve_web(config: Config, socket_number: int) -> None:
     """The web server's process, started by `serve`."""
     certificate = (config.web.certificate, config.web.key) if config.web.certificate else None
-    server.serve(lambda: web_application(config), socket_number, config.web.threads, certificate)
+
+    def make_application() -> APIFlask:
+        # In the worker, behind the fork: what sends traces is a thread.
+        tracing.configure(config.tracing, "web")
+        return web_application(config)
+
+    server.serve(make_application, socket_number, config.web.threads, certificate)
 
 
 def serve(config: Config) -> None:
@@ -115,11 +152,13 @@ def serve(config: Config) -> None:
     from vedette_hub.fleet.publisher import Publisher
     from vedette_hub.learning.runner import Runner
     from vedette_hub.learning.scheduler import Scheduler
+    from vedette_hub.live.relay import Relay
 
     password = config.broker_password()
     tls = broker.tls_context(config.broker)
     if config.web.certificate:
         Certificate(config.web.certificate, config.web.key).context()
+    tracing.configure(config.tracing, "ingest")
     state.prepare(config.state_dir)
     with state.lock(config.state_dir), contextlib.ExitStack() as stack:
         engine = open_database(config)
@@ -130,7 +169,13 @@ def serve(config: Config) -> None:
         key = prepare_signing_key(config.state_dir, engine)
         listener = stack.enter_context(server.listen(config.web.host, config.web.port))
         _greet(config, listener, new_user=new_user)
-        publisher = Publisher(engine, key)
+        publisher, relay = Publisher(engine, key), Relay(config.state_dir)
+
+        async def beside_ingest(client: aiomqtt.Client) -> None:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(publisher.run(client), name="publisher")
+                tasks.create_task(relay.run(client), name="live requests")
+
         ingest = Ingest(
             config.broker,
             config.limits,
@@ -138,9 +183,10 @@ def serve(config: Config) -> None:
             config.state_dir,
             password=password,
             tls=tls,
-            beside=publisher.run,
+            beside=beside_ingest,
+            live=relay.received,
         )
-        learning = [Runner(config, engine).run, Scheduler(config.learning, engine).run]
+        learning = [Runner(config, engine).run, Scheduler(config.learning, engine).run, relay.serve]
         asyncio.run(_Service(config, listener, ingest, learning).run())
 
 
@@ -185,6 +231,8 @@ class _Service:
             await stopping.wait()
             logger.info("stopping")
             systemd.notify("STOPPING=1")
+            # With ours, the last one that listens goes: who comes now is refused at once instead of waiting for nobody.
+            self._listener.close()
             for task in running:
                 task.cancel()
 

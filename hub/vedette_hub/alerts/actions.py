@@ -8,7 +8,8 @@ from sqlalchemy import Engine
 
 from vedette_hub.alerts import lifecycle
 from vedette_hub.alerts.lifecycle import AlertRecord
-from vedette_hub.store.alerts import Action, Key, StoredAlert, add_actions, load_alerts, save_alerts
+from vedette_hub.store.alert_rows import StoredAlert
+from vedette_hub.store.alerts import Action, Key, add_actions, load_alerts, save_alerts
 from vedette_hub.store.database import writing
 
 

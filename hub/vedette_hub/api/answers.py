@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
+from vedette_hub.alerts.maintenance import Window
+from vedette_hub.alerts.suppression import Silence, suppressed_by
 from vedette_hub.api.shapes import HistoryItem
 from vedette_hub.fleet.presence import presence, problems
-from vedette_hub.store.alerts import Action, Event, StoredAlert
+from vedette_hub.store.alert_rows import StoredAlert
+from vedette_hub.store.alerts import Action, Event
 from vedette_hub.store.fleet import StoredGateway
 from vedette_hub.times import rfc3339
 from vedette_models.messages import Alert, AlertRate
 
 
-def alert_answer(stored: StoredAlert) -> dict[str, Any]:
-    """Fields of `AlertOut`."""
+def alert_answer(
+    stored: StoredAlert, now: float = 0.0, silences: Sequence[Silence] = (), windows: Sequence[Window] = ()
+) -> dict[str, Any]:
+    """Fields of `AlertOut`, with the silences and maintenance windows that there are `now`."""
     record, event = stored.record, stored.record.event
     seen, resolution, label = record.acknowledgement, record.resolution, record.label
     return {
@@ -28,11 +33,15 @@ def alert_answer(stored: StoredAlert) -> dict[str, Any]:
         "profile": event.profile,
         "kind": event.kind,
         "state": record.state,
-        "severity": event.severity,
+        "severity": record.severity,
+        "gateway_severity": event.severity,
+        "severity_rule": record.ruling.rule if record.ruling else None,
         "acknowledged": record.acknowledged,
         "acknowledgement": {"by": seen.by, "time": seen.time} if seen else None,
         "resolution": {"by": resolution.by, "time": resolution.time} if resolution else None,
         "label": {"value": label.value, "by": label.by, "time": label.time} if label else None,
+        "assignment": vars(record.assignment) if record.assignment else None,
+        "suppressed_by": _suppressed_by(suppressed_by(record, silences, windows, now), now),
         "opened": event.opened,
         "opened_at": rfc3339(event.opened),
         "time": event.time,
@@ -50,6 +59,22 @@ def alert_answer(stored: StoredAlert) -> dict[str, Any]:
         "received_at": rfc3339(stored.received),
         "updated": stored.updated,
     }
+
+
+def _suppressed_by(found: Silence | Window | None, now: float) -> dict[str, Any] | None:
+    """Fields of `SuppressedOut`."""
+    match found:
+        case Silence():
+            return _suppression("silence", found.number, found.comment, found.end)
+        case Window():
+            period = found.period(now)
+            return _suppression("maintenance", found.number, found.name, period[1] if period else found.end)
+        case None:
+            return None
+
+
+def _suppression(what: str, number: int, name: str, end: float) -> dict[str, Any]:
+    return {"what": what, "number": number, "name": name, "end": end, "end_at": rfc3339(end)}
 
 
 def _coalesced(event: Alert) -> dict[str, Any] | None:
@@ -94,6 +119,7 @@ def history_answer(events: list[Event], actions: list[Action]) -> list[dict[str,
                 by=action.by,
                 comment=action.comment,
                 label=action.label,
+                assignee=action.assignee,
             ),
         )
         for action in actions

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,18 +10,15 @@ from flask import Response
 
 from vedette_hub.api.access import requires
 from vedette_hub.api.context import Context, context
+from vedette_hub.api.csv_answers import csv_answer, csv_responses
 from vedette_hub.api.identity_shapes import AuditChoice, AuditOut, AuditQuery, entry_answer
 from vedette_hub.store import audit
 from vedette_hub.store.audit import AuditFilter
 from vedette_hub.store.database import reading
 
 CSV_PAGE = 1_000
-CSV_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "All entries, the newest first.", "content": {"text/csv": {"schema": {"type": "string"}}}}
-}
 
 _COLUMNS = ("number", "at", "by", "address", "action", "target", "outcome", "detail")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 blueprint = APIBlueprint("audit", __name__, url_prefix="/api/v1", tag="Audit log")
 
@@ -49,34 +44,21 @@ def list_audit(query_data: AuditQuery) -> dict[str, Any]:
 @blueprint.get("/audit.csv")
 @requires("admin")
 @blueprint.input(AuditChoice, location="query")
-@blueprint.doc(responses=CSV_ANSWERS)
+@blueprint.doc(responses=csv_responses("All entries, the newest first."))
 def export_audit(query_data: AuditChoice) -> Response:
     """The same as CSV, in full; text that a spreadsheet would take for a formula has an apostrophe before it."""
-    answer = Response(_lines(context(), query_data.chosen()), mimetype="text/csv")
-    answer.headers["Content-Disposition"] = 'attachment; filename="audit.csv"'
-    return answer
+    return csv_answer("audit", _COLUMNS, _rows(context(), query_data.chosen()))
 
 
-def _lines(here: Context, chosen: AuditFilter) -> Iterator[str]:
+def _rows(here: Context, chosen: AuditFilter) -> Iterator[list[object]]:
     """A page at a time: each is a transaction of its own, however slowly the reader reads."""
-    yield _line(_COLUMNS)
     before: int | None = None
     while True:
         with reading(here.engine) as connection:
             found = audit.list_entries(connection, chosen, limit=CSV_PAGE, before=before)
         for stored in found:
             fields = entry_answer(stored)
-            yield _line(tuple(_harmless(str(fields[name] or "")) for name in _COLUMNS))
+            yield [fields[name] for name in _COLUMNS]
         if len(found) < CSV_PAGE:
             return
         before = found[-1].number
-
-
-def _line(values: tuple[str, ...]) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerow(values)
-    return text.getvalue()
-
-
-def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text

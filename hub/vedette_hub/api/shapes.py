@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from vedette_hub.alerts.lifecycle import LabelValue
-from vedette_hub.store.alerts import AlertFilter
+from vedette_hub.store.alert_search import AlertFilter
 from vedette_models.messages import SEVERITIES
 
 MAX_LIMIT = 500
@@ -63,19 +63,22 @@ class GatewayPage(Page):
     after: str = Field("", description="Continue after the gateway with this name: the `next` of the page before.")
 
 
-class AlertQuery(Page):
+class AlertChoice(_Shape):
     """Which alerts; `kind`, `severity`, `state` and `label` take several values with commas between."""
 
-    before: int | None = Field(None, ge=1, le=2**53, description="Continue: the `next` of the page before.")
-    offset: Annotated[int, Field(ge=0, le=10_000)] = 0
     gateway: str | None = None
     device: str | None = None
     profile: str | None = None
     kind: str | None = None
     severity: Annotated[str, _one_of(*SEVERITIES)] | None = None
+    detector: str | None = Field(None, description="The algorithm that raised it.")
+    assignee: str | None = Field(None, description="Who is to look after it; `none`: nobody is.")
     state: Annotated[str, _one_of("active", "cleared")] | None = None
     acknowledged: Literal["true", "false"] | None = None
     label: Annotated[str, _one_of("true", "false", "normal", "none")] | None = None
+    attention: Literal["true", "false"] | None = Field(
+        None, description="`true`: active, and nobody has acknowledged it; `false`: all others."
+    )
     since: Seconds | None = Field(None, description="Opened at this time or later: seconds since 1970, or RFC 3339.")
     until: Seconds | None = Field(None, description="Opened before this time.")
 
@@ -88,6 +91,9 @@ class AlertQuery(Page):
         def words(value: str | None) -> tuple[str, ...]:
             return tuple(value.split(",")) if value else ()
 
+        def truth(value: str | None) -> bool | None:
+            return None if value is None else value == "true"
+
         return AlertFilter(
             gateway=names(self.gateway),
             device=names(self.device),
@@ -95,11 +101,21 @@ class AlertQuery(Page):
             kind=words(self.kind),
             severity=words(self.severity),
             state=words(self.state),
-            acknowledged=None if self.acknowledged is None else self.acknowledged == "true",
+            detector=names(self.detector),
+            assignee=names(self.assignee),
+            acknowledged=truth(self.acknowledged),
             label=words(self.label),
+            attention=truth(self.attention),
             since=self.since,
             until=self.until,
         )
+
+
+class AlertQuery(AlertChoice, Page):
+    """Which page of the alerts."""
+
+    before: int | None = Field(None, ge=1, le=2**53, description="Continue: the `next` of the page before.")
+    offset: Annotated[int, Field(ge=0, le=10_000)] = 0
 
 
 class CommentIn(_Shape):
@@ -113,7 +129,9 @@ class CommentIn(_Shape):
 class LabelIn(CommentIn):
     """What an alert turned out to be."""
 
-    label: LabelValue = Field(description="`true`: a fault; `false`: a false alarm; `normal`: normal for this device.")
+    label: LabelValue | None = Field(
+        description="`true`: a fault; `false`: a false alarm; `normal`: normal for this device; null takes it back."
+    )
 
 
 class ChannelOut(BaseModel):
@@ -154,6 +172,25 @@ class SeenOut(BaseModel):
     time: float
 
 
+class SuppressedOut(BaseModel):
+    """What keeps an alert from being told."""
+
+    what: Literal["silence", "maintenance"]
+    number: int
+    name: str
+    """Of the maintenance window; the comment of a silence."""
+    end: float
+    end_at: str | None
+
+
+class AssignmentOut(BaseModel):
+    """Who is to look after it."""
+
+    to: str
+    by: str
+    time: float
+
+
 class AlertOut(BaseModel):
     """An alert as the hub knows it."""
 
@@ -165,10 +202,17 @@ class AlertOut(BaseModel):
     kind: str
     state: Literal["active", "cleared"]
     severity: Literal["low", "medium", "high", "critical"]
+    """What counts: what a rule of the hub says, else what the gateway says."""
+    gateway_severity: Literal["low", "medium", "high", "critical"]
+    severity_rule: str | None
+    """Name of the rule that changed it; null: none did."""
     acknowledged: bool
     acknowledgement: SeenOut | None
     resolution: SeenOut | None
     label: LabelOut | None
+    assignment: AssignmentOut | None
+    suppressed_by: SuppressedOut | None
+    """A silence or a maintenance window that holds now: nobody is told of it."""
     opened: float
     opened_at: str | None
     time: float
@@ -193,14 +237,18 @@ class AlertsOut(BaseModel):
     """A page of alerts, newest at the hub first."""
 
     alerts: list[AlertOut]
-    total: int
-    next: int | None = Field(description="`before` of the next page; null on the last.")
+    total: int = Field(description="How many there are, counted up to 10000.")
+    total_exact: bool = Field(description="false: there are `total` at least.")
+    next: int | None = Field(
+        description="`before` of the next page; null on the last. Where few are wanted among very many, a page may have"
+        " less than `limit`, or nothing, and yet not be the last."
+    )
 
 
 class HistoryItem(BaseModel):
     """One thing that happened to an alert."""
 
-    what: Literal["event", "acknowledge", "resolve", "label"]
+    what: Literal["event", "acknowledge", "unacknowledge", "resolve", "label", "assign", "comment"]
     time: float
     at: str | None
     by: str
@@ -212,6 +260,7 @@ class HistoryItem(BaseModel):
     reason: str = ""
     comment: str = ""
     label: LabelValue | None = None
+    assignee: str | None = None
 
 
 class AlertDetailOut(AlertOut):
@@ -308,3 +357,11 @@ class HealthOut(BaseModel):
     version: str
     database: Literal["ok", "failing"]
     ingest: Literal["connected", "disconnected", "not running"]
+
+
+class ReadyOut(BaseModel):
+    """Whether requests should be sent here."""
+
+    ready: bool
+    reason: str
+    """Why not; empty when they should."""

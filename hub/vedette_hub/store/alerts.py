@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Select, bindparam, func, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
-from vedette_hub.alerts.lifecycle import (
-    Acknowledgement,
-    AlertRecord,
-    Assignment,
-    Label,
-    LabelValue,
-    Resolution,
-    Ruling,
-)
+from vedette_hub.alerts.lifecycle import AlertRecord, LabelValue
+from vedette_hub.store.alert_rows import StoredAlert, columns_of, stored_alert
 from vedette_hub.store.database import insert_new
-from vedette_hub.store.schema import NAME_LENGTH, alert_actions, alert_events, alerts, counters
+from vedette_hub.store.schema import alert_actions, alert_events, alerts, counters
 from vedette_models.messages import Alert
 
 Key = tuple[str, str]
@@ -33,19 +26,6 @@ ACTIONS_KEPT = 500
 _CHUNK = 400
 _CHANGES = "alert_changes"
 _decoder = msgspec.json.Decoder(Alert)
-
-
-@dataclass(frozen=True)
-class StoredAlert:
-    """An alert with its place in the store."""
-
-    serial: int
-    """Higher for an alert that reached the hub later."""
-    received: float
-    updated: float
-    changed: int
-    """Higher for an alert that has changed later."""
-    record: AlertRecord
 
 
 @dataclass(frozen=True)
@@ -70,27 +50,6 @@ class Action:
     """None with the action `assign`: nobody any more."""
 
 
-@dataclass(frozen=True)
-class AlertFilter:
-    """Which alerts; an empty field lets everything through."""
-
-    gateway: Collection[str] = ()
-    device: Collection[str] = ()
-    profile: Collection[str] = ()
-    kind: Collection[str] = ()
-    severity: Collection[str] = ()
-    state: Collection[str] = ()
-    acknowledged: bool | None = None
-    label: Collection[str] = field(default=())
-    """`none` stands for those without a label."""
-    attention: bool | None = None
-    """Whether it is active and nobody has acknowledged it."""
-    since: float | None = None
-    """Opened at this time or later."""
-    until: float | None = None
-    """Opened before this time."""
-
-
 def load_alerts(connection: Connection, keys: Collection[Key]) -> dict[Key, StoredAlert]:
     """Those of the alerts that are there."""
     found: dict[Key, StoredAlert] = {}
@@ -98,7 +57,7 @@ def load_alerts(connection: Connection, keys: Collection[Key]) -> dict[Key, Stor
     for start in range(0, len(wanted), _CHUNK):
         chosen = tuple_(alerts.c.gateway, alerts.c.alert).in_(wanted[start : start + _CHUNK])
         for row in connection.execute(select(alerts).where(chosen)).mappings():
-            found[(row["gateway"], row["alert"])] = _stored(row)
+            found[(row["gateway"], row["alert"])] = stored_alert(row)
     return found
 
 
@@ -111,7 +70,7 @@ def save_alerts(
     records = list(changed)
     numbers = _change_numbers(connection, len(records))
     for (record, serial), number in zip(records, numbers, strict=True):
-        columns = _columns(record)
+        columns = columns_of(record)
         columns["updated"], columns["changed"] = now, number
         if (raw := events.get((record.event.gateway, record.event.id))) is not None:
             columns["event"] = raw
@@ -134,7 +93,7 @@ def last_change(connection: Connection) -> int:
 def alerts_changed(connection: Connection, after: int, *, limit: int) -> list[StoredAlert]:
     """Alerts that have changed after the change with this number, in that order, each once, as they are now."""
     query = select(alerts).where(alerts.c.changed > after).order_by(alerts.c.changed).limit(limit)
-    return [_stored(row) for row in connection.execute(query).mappings()]
+    return [stored_alert(row) for row in connection.execute(query).mappings()]
 
 
 def _change_numbers(connection: Connection, many: int) -> range:
@@ -175,21 +134,6 @@ def add_events(connection: Connection, events: Iterable[tuple[Alert, str]], now:
             ),
             full,
         )
-
-
-def list_alerts(
-    connection: Connection, chosen: AlertFilter, *, limit: int, before: int | None = None, offset: int = 0
-) -> list[StoredAlert]:
-    """The newest alerts first, at most `limit`; `before` continues after the alert with that serial."""
-    query = _where(select(alerts), chosen).order_by(alerts.c.serial.desc()).limit(limit).offset(offset)
-    if before is not None:
-        query = query.where(alerts.c.serial < before)
-    return [_stored(row) for row in connection.execute(query).mappings()]
-
-
-def count_alerts(connection: Connection, chosen: AlertFilter) -> int:
-    """How many alerts there are."""
-    return int(connection.execute(_where(select(func.count()).select_from(alerts), chosen)).scalar_one())
 
 
 def find_alert(connection: Connection, key: Key) -> StoredAlert | None:
@@ -235,72 +179,3 @@ def add_actions(connection: Connection, keys: Collection[Key], action: Action) -
         ),
         [{"of_gateway": gateway, "of_alert": alert} for gateway, alert in keys],
     )
-
-
-def _where(query: Select[Any], chosen: AlertFilter) -> Select[Any]:
-    for name in ("gateway", "device", "profile", "kind", "severity", "state"):
-        if values := getattr(chosen, name):
-            query = query.where(alerts.c[name].in_(list(values)))
-    if chosen.acknowledged is not None:
-        query = query.where(alerts.c.acknowledged.is_(chosen.acknowledged))
-    if chosen.label:
-        labels = [value for value in chosen.label if value != "none"]
-        wanted = [alerts.c.label.in_(labels)] if labels else []
-        if "none" in chosen.label:
-            wanted.append(alerts.c.label.is_(None))
-        query = query.where(or_(*wanted))
-    if chosen.attention is not None:
-        waits = (alerts.c.state == "active") & alerts.c.acknowledged.is_(False)
-        query = query.where(waits if chosen.attention else ~waits)
-    if chosen.since is not None:
-        query = query.where(alerts.c.opened >= chosen.since)
-    if chosen.until is not None:
-        query = query.where(alerts.c.opened < chosen.until)
-    return query
-
-
-def _columns(record: AlertRecord) -> dict[str, Any]:
-    event = record.event
-    seen, resolution, label = record.acknowledgement, record.resolution, record.label
-    assignment = record.assignment
-    return {
-        "gateway": event.gateway,
-        "alert": event.id,
-        "revision": event.revision,
-        "device": event.device,
-        "profile": event.profile,
-        "kind": event.kind,
-        "state": record.state,
-        "severity": record.severity,
-        "acknowledged": record.acknowledged,
-        "opened": event.opened,
-        "acknowledged_by": seen.by if seen else None,
-        "acknowledged_time": seen.time if seen else None,
-        "acknowledged_severity": seen.severity if seen else None,
-        "resolved_by": resolution.by if resolution else None,
-        "resolved_time": resolution.time if resolution else None,
-        "resolved_revision": resolution.revision if resolution else None,
-        "label": label.value if label else None,
-        "label_by": label.by if label else None,
-        "label_time": label.time if label else None,
-        "assignee": assignment.to if assignment else None,
-        "assigned_by": assignment.by if assignment else None,
-        "assigned_time": assignment.time if assignment else None,
-        "detector": event.detector[:NAME_LENGTH],
-        "rule": record.ruling.rule if record.ruling else None,
-    }
-
-
-def _stored(row: RowMapping) -> StoredAlert:
-    seen = resolution = label = assignment = None
-    if row["acknowledged_by"] is not None:
-        seen = Acknowledgement(row["acknowledged_by"], row["acknowledged_time"], row["acknowledged_severity"])
-    if row["resolved_by"] is not None:
-        resolution = Resolution(row["resolved_by"], row["resolved_time"], row["resolved_revision"])
-    if row["label"] is not None:
-        label = Label(row["label"], row["label_by"], row["label_time"])
-    if row["assignee"] is not None:
-        assignment = Assignment(row["assignee"], row["assigned_by"], row["assigned_time"])
-    ruling = None if row["rule"] is None else Ruling(row["severity"], row["rule"])
-    record = AlertRecord(_decoder.decode(row["event"]), seen, resolution, label, assignment, ruling)
-    return StoredAlert(row["serial"], row["received"], row["updated"], row["changed"], record)

@@ -118,6 +118,14 @@ alerts = Table(
     sqlite_autoincrement=True,
 )
 
+# A narrow copy of the alerts in their order: what people look for, without what they read. PostgreSQL would refuse an
+# alert with long names in it, and finds its way without.
+Index(
+    "ix_alerts_facets",
+    *(alerts.c[name] for name in ("serial", "opened", "severity", "state", "acknowledged", "label")),
+    *(alerts.c[name] for name in ("kind", "profile", "detector", "assignee", "gateway", "device")),
+).ddl_if(dialect="sqlite")
+
 alert_events = Table(
     "alert_events",
     metadata,
@@ -456,4 +464,14 @@ activations = Table(
     Column("time", Float, nullable=False),
     Column("received", Float, nullable=False),
     Index(None, "gateway", "profile", "number"),
+)
+
+# What people have set; it wins over the configuration.
+retention_limits = Table(
+    "retention_limits",
+    metadata,
+    _name("name", primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    Column("by", String(NAME_LENGTH), nullable=False),
+    Column("time", Float, nullable=False),
 )

@@ -263,7 +263,7 @@ def test_an_unexpected_error_shows_no_stack_trace(client: Any, call: Call, monke
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("vedette_hub.store.alerts.list_alerts", broken)
+    monkeypatch.setattr("vedette_hub.store.alert_search.page_of_alerts", broken)
     status, body = call("GET", "alerts")
     assert status == 500
     assert "secret" not in str(body)
@@ -273,7 +273,7 @@ def test_a_busy_database_asks_to_try_again(client: Any, call: Call, monkeypatch:
     def locked(*_: object, **__: object) -> None:
         raise OperationalError("SELECT secret", {}, Exception("database is locked"))
 
-    monkeypatch.setattr("vedette_hub.store.alerts.list_alerts", locked)
+    monkeypatch.setattr("vedette_hub.store.alert_search.page_of_alerts", locked)
     answer = client.get("/api/v1/alerts", headers={"Authorization": f"Bearer {client.token}"})
     assert answer.status_code == 503
     assert answer.headers["Retry-After"]
@@ -308,6 +308,18 @@ def test_openapi_describes_every_route_with_its_errors(client: Any) -> None:
         "/api/v1/alerts/{gateway}/{alert}/acknowledge",
         "/api/v1/alerts/{gateway}/{alert}/resolve",
         "/api/v1/alerts/{gateway}/{alert}/label",
+        "/api/v1/alerts/{gateway}/{alert}/unacknowledge",
+        "/api/v1/alerts/{gateway}/{alert}/assign",
+        "/api/v1/alerts/{gateway}/{alert}/comment",
+        "/api/v1/alerts/bulk",
+        "/api/v1/alerts/accuracy",
+        "/api/v1/alerts.csv",
+        "/api/v1/maintenance",
+        "/api/v1/maintenance/{number}",
+        "/api/v1/severity-rules",
+        "/api/v1/silences",
+        "/api/v1/silences/{number}",
+        "/api/v1/silences/{number}/end",
         "/api/v1/me",
         "/api/v1/me/password",
         "/api/v1/users",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +20,7 @@ from vedette_hub.fleet.ledger import Ledger
 from vedette_hub.store import alerts as alert_store
 from vedette_hub.store import database
 from vedette_hub.store import fleet as fleet_store
-from vedette_hub.store.alerts import AlertFilter
+from vedette_hub.store.alert_search import AlertFilter, count_alerts, list_alerts
 from vedette_hub.store.database import open_store, reading, writing
 from vedette_hub.store.migrate import migrate
 from vedette_hub.store.schema import alert_events, losses, reports, unparsed
@@ -67,7 +69,7 @@ def test_a_new_row_is_stored_and_receipted(engine: Engine) -> None:
     outcome = take(engine, row(1, alert(1)), row(2, alert(2)))
     assert committed(outcome) == [Committed("alerts", "e1", 2)]
     with reading(engine) as connection:
-        found = alert_store.list_alerts(connection, AlertFilter(), limit=10)
+        found = list_alerts(connection, AlertFilter(), limit=10)
     assert [stored.record.event for stored in found] == [alert(2), alert(1)]
     assert gateway_row(engine).last_seen == NOW
 
@@ -110,7 +112,7 @@ def test_any_order_split_and_repetition_has_the_effect_of_one_clean_run(
             item.sequence <= ledger.through or item.sequence in ledger.also for item in rows[start : start + size]
         )
     with reading(engine) as connection:
-        found = alert_store.list_alerts(connection, AlertFilter(), limit=100)
+        found = list_alerts(connection, AlertFilter(), limit=100)
     newest = {number: max(revision for n, revision in sent if n == number) for number, _ in sent}
     assert {stored.record.event.id: stored.record.event.revision for stored in found} == {
         f"a-{number}": revision for number, revision in newest.items()
@@ -151,16 +153,16 @@ def test_a_message_that_cannot_be_parsed_is_kept_and_not_receipted(engine: Engin
 def test_a_poisonous_row_ends_as_unparsed_and_harms_no_other(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     genuine = lifecycle.apply
 
-    def breaks_on_13(record: lifecycle.AlertRecord | None, happened: Alert) -> lifecycle.AlertRecord:
+    def breaks_on_13(record: lifecycle.AlertRecord | None, happened: Alert, rule: Any = None) -> lifecycle.AlertRecord:
         if happened.id == "a-13":
             raise ValueError("cannot be stored")
-        return genuine(record, happened)
+        return genuine(record, happened, rule)
 
     monkeypatch.setattr(lifecycle, "apply", breaks_on_13)
     outcome = take(engine, *(row(number, alert(number)) for number in range(1, 31)))
     assert committed(outcome)[-1].through == 30
     with reading(engine) as connection:
-        assert alert_store.count_alerts(connection, AlertFilter()) == 29
+        assert count_alerts(connection, AlertFilter()).number == 29
         assert "cannot be stored" in connection.execute(select(unparsed.c.error)).scalar_one()
 
 
@@ -186,7 +188,7 @@ def test_a_full_disk_commits_nothing_and_later_all(engine: Engine) -> None:
     with pytest.raises(StoreUnavailableError, match="full"):
         take(engine, *many)
     with reading(engine) as connection:
-        assert alert_store.count_alerts(connection, AlertFilter()) == 0
+        assert count_alerts(connection, AlertFilter()).number == 0
     limit = 1_000_000
     assert committed(take(engine, *many)) == [Committed("alerts", "e1", 200)]
 
@@ -243,7 +245,7 @@ def test_a_row_that_stands_for_others_has_one_effect_and_explains_their_numbers(
     assert committed(again) == [Committed("alerts", "e1", 6)]
     assert again.duplicates == 1
     with reading(engine) as connection:
-        found = alert_store.list_alerts(connection, AlertFilter(), limit=10)
+        found = list_alerts(connection, AlertFilter(), limit=10)
     assert len(found) == 3
     several = alert_answer(next(stored for stored in found if stored.record.event.coalesced))["coalesced"]
     assert (several["alerts"], several["events"], several["first"], several["last"]) == (2, 4, 1.0, 2.0)

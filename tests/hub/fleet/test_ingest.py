@@ -20,7 +20,7 @@ from vedette_hub.fleet import broker, ingest_state
 from vedette_hub.fleet.broker import tls_context
 from vedette_hub.fleet.ingest import Ingest
 from vedette_hub.store import alerts, fleet
-from vedette_hub.store.alerts import AlertFilter
+from vedette_hub.store.alert_search import AlertFilter, list_alerts
 from vedette_hub.store.database import reading, writing
 from vedette_models.messages import DeclaredLoss, Report
 
@@ -53,7 +53,7 @@ def running(engine: Engine, directory: Path, settings: BrokerSection, password: 
 def stored(engine: Engine) -> dict[str, int]:
     """Alert id → number of events in its history."""
     with reading(engine) as connection:
-        found = alerts.list_alerts(connection, AlertFilter(), limit=10_000)
+        found = list_alerts(connection, AlertFilter(), limit=10_000)
         return {
             item.record.event.id: len(alerts.history(connection, (item.record.event.gateway, item.record.event.id))[0])
             for item in found

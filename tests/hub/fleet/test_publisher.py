@@ -26,9 +26,9 @@ from vedette_hub.fleet import publisher as publishing
 from vedette_hub.fleet.ingest import Ingest
 from vedette_hub.fleet.orders import Targets
 from vedette_hub.fleet.publisher import Publisher
-from vedette_hub.store import alerts, fleet
+from vedette_hub.store import fleet
 from vedette_hub.store import rollout as store
-from vedette_hub.store.alerts import AlertFilter
+from vedette_hub.store.alert_search import AlertFilter, count_alerts
 from vedette_hub.store.database import open_store, reading
 from vedette_hub.store.schema import artifacts, manifests, models
 from vedette_models import topics
@@ -127,7 +127,7 @@ def test_a_pushed_model_is_fetched_verified_activated_and_reported(engine: Engin
         wait_for(lambda: (said := known_status(engine)) is not None and "pump" in said.models, "the status says so")
     with reading(engine) as connection:
         last = store.last_activations(connection, ["gw-1"])["gw-1"]["pump"].activation
-        assert alerts.count_alerts(connection, AlertFilter()) == 1
+        assert count_alerts(connection, AlertFilter()).number == 1
     assert (last.outcome, last.sha256, last.counter) == ("activated", name, 1)
 
 

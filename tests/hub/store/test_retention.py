@@ -8,9 +8,8 @@ from tests.hub.gateway import alert, row
 from vedette_hub.config import LimitsSection
 from vedette_hub.fleet.arrivals import parse
 from vedette_hub.fleet.commit import commit
-from vedette_hub.store import alerts as alert_store
 from vedette_hub.store import audit
-from vedette_hub.store.alerts import AlertFilter
+from vedette_hub.store.alert_search import AlertFilter, list_alerts
 from vedette_hub.store.audit import AuditFilter, Entry
 from vedette_hub.store.database import reading, writing
 from vedette_hub.store.retention import prune
@@ -26,7 +25,7 @@ def test_the_oldest_cleared_alerts_go_first_with_their_history(engine: Engine) -
     assert prune(engine, limits) == {"alerts_pruned": 3}
     assert prune(engine, limits) == {}
     with reading(engine) as connection:
-        left = [found.record.event.id for found in alert_store.list_alerts(connection, AlertFilter(), limit=10)]
+        left = [found.record.event.id for found in list_alerts(connection, AlertFilter(), limit=10)]
         events = connection.execute(select(alert_events.c.alert)).scalars().all()
     assert left == ["a-6", "a-5", "a-3"]
     assert sorted(events) == sorted(left)

@@ -12,6 +12,8 @@ revision = "0012"
 down_revision = "0011"
 
 _SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_FACETS = ("serial", "opened", "severity", "state", "acknowledged", "label",
+           "kind", "profile", "detector", "assignee", "gateway", "device")  # fmt: skip
 
 
 def upgrade() -> None:
@@ -28,6 +30,8 @@ def upgrade() -> None:
     postgresql = op.get_bind().dialect.name == "postgresql"
     named = "event::json ->> 'detector'" if postgresql else "json_extract(event, '$.detector')"
     op.execute(f"UPDATE alerts SET detector = substr(coalesce({named}, ''), 1, 256)")  # noqa: S608  # two constants
+    if not postgresql:
+        op.create_index("ix_alerts_facets", "alerts", list(_FACETS))
     op.add_column("alert_actions", sa.Column("assignee", sa.String(256), nullable=True))
     op.create_table(
         "silences",
