@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from vedette_hub.errors import StoreError
 from vedette_hub.store.database import describe, writing
 
-HEAD = "0014"
+HEAD = "0015"
 """The newest migration. It is named here too, so that a start without migrations need not load alembic."""
 
 _SCRIPTS = "vedette_hub.store:migrations"

@@ -8,6 +8,8 @@ from vedette_hub.config import LimitsSection
 from vedette_hub.store.database import writing
 from vedette_hub.store.fleet import count_up
 from vedette_hub.store.idempotency import prune_keys
+from vedette_hub.store.notify_schema import deliveries
+from vedette_hub.store.retained import effective
 from vedette_hub.store.samples import sample_totals
 from vedette_hub.store.schema import (
     activations,
@@ -26,18 +28,22 @@ LEDGERS_PER_CLASS = 1_000
 """Ledgers kept for each gateway and class; rows of an older epoch that came again would be applied again."""
 
 _STEP = 1_000
+_DAY = 86_400.0
 _SAMPLE = 400
 
 
-def prune(engine: Engine, limits: LimitsSection) -> dict[str, int]:
+def prune(engine: Engine, limits: LimitsSection, now: float | None = None) -> dict[str, int]:
     """Delete what is beyond the limits, at most a thousand rows of each kind; return how many of each.
 
     Alerts: the oldest cleared ones first, then the oldest of all. Samples: the oldest of the profile that has the most.
     Versions of a model: the oldest of each profile, but never a released one nor the newest. Everything else: the
-    oldest first.
+    oldest first. What is too old goes as well, at the time `now`; without one nothing is too old.
+
+    What people have set counts in place of `limits`.
     """
-    gone: dict[str, int] = {}
     with writing(engine) as connection:
+        limits = effective(connection, limits)
+        gone = _expire(connection, limits, now) if now is not None else {}
         gone["alerts_pruned"] = _prune_alerts(connection, limits.alerts)
         gone["unparsed_pruned"] = _prune_numbered(connection, unparsed, limits.unparsed)
         gone["reports_pruned"] = _prune_numbered(connection, reports, limits.reports)
@@ -46,6 +52,8 @@ def prune(engine: Engine, limits: LimitsSection) -> dict[str, int]:
         gone["samples_pruned"] = _prune_samples(connection, limits.samples_mb * 1_000_000)
         gone["models_pruned"] = _prune_models(connection, limits.model_versions)
         gone["jobs_pruned"] = _prune_numbered(connection, jobs, limits.jobs, jobs.c.finished.is_not(None))
+        finished = deliveries.c.finished.is_not(None)
+        gone["deliveries_pruned"] = _prune_numbered(connection, deliveries, limits.deliveries, finished)
         gone["audit_pruned"] = _prune_audit(connection, limits.audit)
         prune_keys(connection, limits.idempotency_keys)
         gone["ledgers_pruned"] = _prune_ledgers(connection)
@@ -59,6 +67,25 @@ def refresh_statistics(engine: Engine) -> None:
         with writing(engine) as connection:
             connection.exec_driver_sql(f"PRAGMA analysis_limit = {_SAMPLE}")
             connection.exec_driver_sql("ANALYZE alerts")
+
+
+def _expire(connection: Connection, limits: LimitsSection, now: float) -> dict[str, int]:
+    """Delete what is too old. An alert that is still active is not, however long ago it began."""
+    gone: dict[str, int] = {}
+    if limits.alerts_days:
+        old = select(alerts.c.serial).where(
+            alerts.c.opened < now - limits.alerts_days * _DAY, alerts.c.state == "cleared"
+        )
+        gone["alerts_expired"] = _delete(connection, old.order_by(alerts.c.opened).limit(_STEP))
+    for name, table, column, days in (
+        ("samples_expired", samples, samples.c.received, limits.samples_days),
+        ("audit_expired", audit, audit.c.time, limits.audit_days),
+    ):
+        if days:
+            oldest = select(table.c.number, column.label("at")).order_by(table.c.number).limit(_STEP).subquery()
+            old_numbers = select(oldest.c.number).where(oldest.c.at < now - days * _DAY)
+            gone[name] = connection.execute(delete(table).where(table.c.number.in_(old_numbers))).rowcount
+    return gone
 
 
 def _excess(connection: Connection, table: Table, limit: int) -> int:

@@ -1,0 +1,1 @@
+"""Keeping a hub: backups of what it knows, and bringing them back."""
