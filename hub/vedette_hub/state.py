@@ -22,6 +22,7 @@ PASSWORD_FILE = "admin-password"  # noqa: S105  # the name of a file
 FIRST_USER_NAME = "admin"
 KEY_FILE = "session-key"
 SIGNING_KEY_FILE = "signing-key"
+CHANNEL_KEY_FILE = "channel-key"
 FIRST_TOKEN_NAME = "first"  # noqa: S105  # the name of a token
 
 
@@ -68,6 +69,22 @@ def lock(state_dir: Path) -> IO[str]:
 def session_key(state_dir: Path) -> bytes:
     """The key that signs the console's cookies; made at the first start."""
     return _secret(state_dir / KEY_FILE, lambda: os.urandom(32).hex()).encode()
+
+
+def channel_key(state_dir: Path) -> bytes:
+    """The key that encrypts secrets of channels in the database, 32 bytes; made when it is first needed.
+
+    Raises:
+        StateError: its file cannot be read or written, or is damaged.
+    """
+    path = state_dir / CHANNEL_KEY_FILE
+    try:
+        key = bytes.fromhex(_secret(path, lambda: os.urandom(32).hex()))
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise StateError(f"{path}: holds no key; restore it from a backup")
+    return key
 
 
 def signing_key(state_dir: Path) -> SigningKey:
