@@ -56,6 +56,8 @@ def web_application(config: Config) -> APIFlask:
         alert_export,
         alerts,
         audit,
+        channels,
+        detect,
         forecasts,
         gateways,
         health,
@@ -66,15 +68,18 @@ def web_application(config: Config) -> APIFlask:
         models,
         retention,
         rollout,
+        routes,
         session,
         severity_rules,
         silences,
         tokens,
+        train,
         users,
     )
     from vedette_hub.api.application import new_application
     from vedette_hub.api.context import Context
     from vedette_hub.live import exchange
+    from vedette_hub.scoring.service import Scoring
     from vedette_hub.web import (
         access_pages,
         account_pages,
@@ -102,9 +107,13 @@ def web_application(config: Config) -> APIFlask:
         silences,
         maintenance,
         severity_rules,
+        channels,
+        routes,
         forecasts,
         metrics,
         models,
+        detect,
+        train,
         jobs,
         live,
         rollout,
@@ -123,6 +132,7 @@ def web_application(config: Config) -> APIFlask:
         access_pages,
     ):
         app.register_blueprint(part.blueprint)
+    Scoring(here.engine, config).attach(app)
     exchange.attach(app, config.live)
     return app
 
@@ -153,6 +163,9 @@ def serve(config: Config) -> None:
     from vedette_hub.learning.runner import Runner
     from vedette_hub.learning.scheduler import Scheduler
     from vedette_hub.live.relay import Relay
+    from vedette_hub.notify.mqtt_link import MqttLink
+    from vedette_hub.notify.notifier import Notifier
+    from vedette_hub.notify.sealing import Seal
 
     password = config.broker_password()
     tls = broker.tls_context(config.broker)
@@ -169,12 +182,14 @@ def serve(config: Config) -> None:
         key = prepare_signing_key(config.state_dir, engine)
         listener = stack.enter_context(server.listen(config.web.host, config.web.port))
         _greet(config, listener, new_user=new_user)
-        publisher, relay = Publisher(engine, key), Relay(config.state_dir)
+        publisher, relay, link = Publisher(engine, key), Relay(config.state_dir), MqttLink()
+        notifier = Notifier(config, engine, Seal(state.channel_key(config.state_dir)), link)
 
         async def beside_ingest(client: aiomqtt.Client) -> None:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(publisher.run(client), name="publisher")
                 tasks.create_task(relay.run(client), name="live requests")
+                tasks.create_task(link.run(client), name="messages about alerts")
 
         ingest = Ingest(
             config.broker,
@@ -186,7 +201,7 @@ def serve(config: Config) -> None:
             beside=beside_ingest,
             live=relay.received,
         )
-        learning = [Runner(config, engine).run, Scheduler(config.learning, engine).run, relay.serve]
+        learning = [Runner(config, engine).run, Scheduler(config.learning, engine).run, relay.serve, notifier.run]
         asyncio.run(_Service(config, listener, ingest, learning).run())
 
 

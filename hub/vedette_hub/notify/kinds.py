@@ -213,6 +213,11 @@ def _problems(error: ValidationError, kind: Kind) -> dict[str, list[str]]:
     return found
 
 
+def secret_fields(kind: Kind) -> tuple[str, ...]:
+    """Settings of a kind that nobody is shown."""
+    return _OF_KIND[kind].secret_fields
+
+
 def split(settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
     """(what may be shown, what may not) of settings."""
     every = settings.model_dump()

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, func, insert, select, tuple_, update
 
 from vedette_hub.notify.decision import Told
 from vedette_hub.store.alerts import Key
-from vedette_hub.store.notify_schema import told
+from vedette_hub.store.notify_schema import channels, told
 
 _CHUNK = 400
 
@@ -46,9 +46,17 @@ def forget_told(connection: Connection, key: Key, channel: int) -> None:
 
 
 def held_due(connection: Connection, now: float, *, limit: int) -> list[Key]:
-    """Alerts of which something was held back until now, the longest due first."""
-    query = select(told.c.gateway, told.c.alert).where(told.c.held_until <= now).order_by(told.c.held_until)
+    """Alerts of which something was held back from a channel that is in use until now, the longest due first."""
+    query = select(told.c.gateway, told.c.alert).join(channels, channels.c.number == told.c.channel)
+    query = query.where(told.c.held_until <= now, channels.c.enabled.is_(True)).order_by(told.c.held_until)
     return list(dict.fromkeys((row.gateway, row.alert) for row in connection.execute(query.limit(limit))))
+
+
+def release_all(connection: Connection) -> None:
+    """Nothing is held back any more: there is no way left by which it could be told."""
+    held = told.c.held_until.is_not(None)
+    connection.execute(delete(told).where(held, told.c.severity.is_(None)))
+    connection.execute(update(told).where(held).values(held_until=None, held_by=""))
 
 
 def count_held(connection: Connection, channel: int, *, most: int) -> int:
