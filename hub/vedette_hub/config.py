@@ -185,6 +185,15 @@ class LearningSection(_Section):
     queue: Annotated[int, Field(ge=1)] = 100
 
 
+class ScoringSection(_Section):
+    """How vectors that are sent to the API are scored."""
+
+    timeout: Annotated[float, Field(gt=0, le=60)] = 0.1
+    concurrent: Annotated[int, Field(ge=1, le=64)] = 4
+    models: Annotated[int, Field(ge=1, le=1_000)] = 16
+    waiting: Annotated[int, Field(ge=0, le=64)] = 2
+
+
 class TracingSection(_Section):
     """Where traces go."""
 
@@ -203,6 +212,7 @@ class Config(_Section):
     notify: NotifySection = NotifySection()
     limits: LimitsSection = LimitsSection()
     learning: LearningSection = LearningSection()
+    scoring: ScoringSection = ScoringSection()
     tracing: TracingSection = TracingSection()
 
     @property

@@ -156,6 +156,7 @@ def serve(config: Config) -> None:
         HubError: it cannot start; says why, and what to do.
     """
     # Imported here: the web server's process never opens MQTT.
+    from vedette_hub.alerts.release import Release
     from vedette_hub.fleet import broker
     from vedette_hub.fleet.enrolment import prepare_signing_key
     from vedette_hub.fleet.ingest import Ingest
@@ -201,7 +202,13 @@ def serve(config: Config) -> None:
             beside=beside_ingest,
             live=relay.received,
         )
-        learning = [Runner(config, engine).run, Scheduler(config.learning, engine).run, relay.serve, notifier.run]
+        learning = [
+            Runner(config, engine).run,
+            Scheduler(config.learning, engine).run,
+            Release(engine).run,
+            relay.serve,
+            notifier.run,
+        ]
         asyncio.run(_Service(config, listener, ingest, learning).run())
 
 

@@ -10,12 +10,11 @@ from flask import Request, Response, request
 from werkzeug.exceptions import BadRequest
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from vedette_hub.api import access, guard, observed, openapi, problems, rate_limits
+from vedette_hub.api import access, body_limits, guard, observed, openapi, problems, rate_limits
+from vedette_hub.api.body_limits import MAX_BODY_BYTES
 from vedette_hub.api.context import Context
 from vedette_hub.api.paths import EncodedSlashes, NameConverter
 from vedette_hub.version import VERSION
-
-MAX_BODY_BYTES = 64 * 1024
 
 _SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -88,6 +87,7 @@ def new_application(context: Context) -> APIFlask:
     guard.configure(app)
     rate_limits.configure(app, context.config.web)
     app.spec_processor(lambda spec: openapi.describe(app, spec) if isinstance(spec, dict) else spec)
+    app.before_request(body_limits.set_limit)
     app.before_request(guard.check_request)
     app.before_request(_refuse_repeated_parameters)
     app.after_request(_add_security_headers)

@@ -25,7 +25,7 @@ _MESSAGES = {
     403: "This is not for you.",
     404: "There is nothing at this address; /openapi.json lists what there is.",
     405: "This address does not take that method; the header Allow says which it takes.",
-    413: "The body is too large; 64 KiB are enough for every request.",
+    413: "The body is larger than this address takes; docs/api.md says how much that is.",
 }
 
 _PAGE_MESSAGES = _MESSAGES | {
