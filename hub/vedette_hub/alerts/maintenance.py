@@ -58,6 +58,21 @@ class Window:
             week += 1
         return first if self.until is None or first < self.until else None
 
+    def ended(self, after: float, until: float) -> bool:
+        """Whether it ended after one moment and not after another: so its alerts are to be looked at again.
+
+        >>> window = Window(1, "w", Matchers(), 0.0, 3600.0, weekly=True)
+        >>> window.ended(608_000.0, 608_399.0), window.ended(608_000.0, 608_400.0)
+        (False, True)
+        """
+        if not self.weekly:
+            return after < self.end <= until
+        newest = int((until - self.start) // WEEK.total_seconds())
+        if self.until is not None:
+            newest = min(newest, int((self.until - self.start) // WEEK.total_seconds()))
+        weeks = (self._occurrence(week) for week in range(max(newest - 1, 0), max(newest + 2, 0)))
+        return any(after < last <= until and (self.until is None or first < self.until) for first, last in weeks)
+
     def over(self, now: float) -> bool:
         """Whether it will never be in force again."""
         return self.period(now) is None and self.next_start(now) is None

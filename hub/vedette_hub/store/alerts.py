@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
 
 from vedette_hub.alerts.lifecycle import AlertRecord, LabelValue
+from vedette_hub.alerts.matching import Matchers
 from vedette_hub.store.alert_rows import StoredAlert, columns_of, stored_alert
 from vedette_hub.store.database import insert_new
 from vedette_hub.store.schema import alert_actions, alert_events, alerts, counters
@@ -20,6 +21,7 @@ Key = tuple[str, str]
 
 ActionName = Literal["acknowledge", "unacknowledge", "resolve", "label", "assign", "comment"]
 
+RENEWED = 10_000
 ACTIONS_KEPT = 500
 """Actions kept of each alert; they come from people, and programs that people wrote."""
 
@@ -82,6 +84,27 @@ def save_alerts(
         connection.execute(insert(alerts), new)
     if old:
         connection.execute(update(alerts).where(alerts.c.serial == bindparam("at_serial")), old)
+
+
+def renew(connection: Connection, matchers: Iterable[Matchers]) -> int:
+    """Let alerts that wait for attention and match one of these count as changed, for those who follow; how many did.
+
+    Of very many alerts only the newest `RENEWED` are looked at.
+    """
+    wanted = list(matchers)
+    waiting = select(alerts).where(alerts.c.state == "active", alerts.c.acknowledged.is_(False))
+    rows = connection.execute(waiting.order_by(alerts.c.serial.desc()).limit(RENEWED)).mappings()
+    found = [stored for stored in map(stored_alert, rows) if any(_match(one, stored.record) for one in wanted)]
+    numbers = _change_numbers(connection, len(found))
+    if found:
+        changes = [{"at_serial": one.serial, "to": number} for one, number in zip(found, numbers, strict=True)]
+        query = update(alerts).where(alerts.c.serial == bindparam("at_serial")).values(changed=bindparam("to"))
+        connection.execute(query, changes)
+    return len(found)
+
+
+def _match(matchers: Matchers, record: AlertRecord) -> bool:
+    return matchers.match(record.event, record.severity)
 
 
 def last_change(connection: Connection) -> int:

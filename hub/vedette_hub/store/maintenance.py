@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from vedette_hub.alerts.maintenance import Window
 from vedette_hub.alerts.matching import Matchers
 from vedette_hub.errors import HubError
+from vedette_hub.store.alerts import renew
 from vedette_hub.store.schema import maintenance_windows
 
 MAX_WINDOWS = 500
@@ -46,14 +47,26 @@ def find_window(connection: Connection, number: int) -> Window | None:
 
 
 def change_window(connection: Connection, window: Window) -> bool:
-    """Write over the window with the same number, except who made it when; whether it is there."""
-    query = update(maintenance_windows).where(_number == window.number).values(**_values(window))
-    return bool(connection.execute(query).rowcount)
+    """Write over the window with the same number, except who made it when; whether it is there.
+
+    Alerts that it was for are looked at again by those who tell people.
+    """
+    before = find_window(connection, window.number)
+    if before is None:
+        return False
+    connection.execute(update(maintenance_windows).where(_number == window.number).values(**_values(window)))
+    renew(connection, [before.matchers])
+    return True
 
 
 def delete_window(connection: Connection, number: int) -> bool:
-    """Delete a window; whether it was there."""
-    return bool(connection.execute(delete(maintenance_windows).where(_number == number)).rowcount)
+    """Delete a window; whether it was there. Alerts that it was for are looked at again by those who tell people."""
+    before = find_window(connection, number)
+    if before is None:
+        return False
+    connection.execute(delete(maintenance_windows).where(_number == number))
+    renew(connection, [before.matchers])
+    return True
 
 
 _number = maintenance_windows.c.number

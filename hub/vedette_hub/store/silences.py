@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from vedette_hub.alerts.matching import Matchers
 from vedette_hub.alerts.suppression import Silence
 from vedette_hub.errors import HubError
+from vedette_hub.store.alerts import renew
 from vedette_hub.store.schema import silences
 
 MAX_SILENCES = 500
@@ -63,13 +64,17 @@ def find_silence(connection: Connection, number: int) -> Silence | None:
 
 
 def end_silence(connection: Connection, number: int, *, by: str, now: float) -> Silence | None:
-    """End a silence now; one that is over stays as it is. None when it is not there."""
+    """End a silence now; one that is over stays as it is. None when it is not there.
+
+    Alerts that it was for are looked at again by those who tell people.
+    """
     found = find_silence(connection, number)
     if found is None or found.end <= now:
         return found
     # One that has not begun yet never holds.
     values = {"start": min(found.start, now), "end": now, "ended_by": by}
     connection.execute(update(silences).where(silences.c.number == number).values(**values))
+    renew(connection, [found.matchers])
     return find_silence(connection, number)
 
 
