@@ -34,12 +34,12 @@ def _add_ids(record: logging.LogRecord) -> bool:
 class _Json(JsonFormatter):
     """One object a line: asctime (UTC), levelname, name, message, and what else the line was given."""
 
-    converter = time.gmtime
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
     def __init__(self) -> None:
         super().__init__("{asctime}{levelname}{name}{message}", style="{")
+        self.converter = time.gmtime
 
 
 class _Text(logging.Formatter):

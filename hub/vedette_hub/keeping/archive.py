@@ -117,7 +117,7 @@ def _contents(path: Path, archive: tarfile.TarFile) -> Contents:
                 "restore it with the version that made it"
             )
         contents = msgspec.json.decode(text, type=Contents)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise KeepingError(f"{path}: damaged: {INDEX}: {error}") from error
     names = [part.name for part in contents.parts]
     if len(set(names)) != len(names) or not all(may_hold(name) for name in names):

@@ -15,7 +15,7 @@ FORMAT_VERSION = 1
 DATABASE = "hub.db"
 """Name of the database inside a backup."""
 
-FILES = (state.SIGNING_KEY_FILE, state.TOKEN_FILE, state.PASSWORD_FILE)
+FILES = (state.SIGNING_KEY_FILE, state.CHANNEL_KEY_FILE, state.TOKEN_FILE, state.PASSWORD_FILE)
 """Of the state directory. Not the key of the console's cookies: after a restore everybody signs in again."""
 OLD_KEYS = f"{state.SIGNING_KEY_FILE}.*.old"
 """Signing keys that have been replaced; `vedette-hub key` keeps them."""
