@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from vedette_hub.api.scoring_shapes import PerformanceOut
 from vedette_hub.api.shapes import Page
 from vedette_hub.learning.training.algorithms import ALGORITHMS, unknown
 from vedette_hub.store.schema import NAME_LENGTH
@@ -68,6 +69,15 @@ class ModelOut(BaseModel):
     """Windows it was trained with."""
     drift: Literal["none", "some", "strong"] | None
     """How far it is from the version before it; null where there was none to compare with."""
+    trained_at: str | None = Field(alias="trainedAt", description="`created_at`, as clients of `train` know it.")
+    n_samples: int | None = Field(alias="nSamples", description="Readings or rows it was made from.")
+    n_features: int | None = Field(
+        alias="nFeatures", description="Numbers of a vector that it judges; null of versions made before it was counted."
+    )
+    contamination: float | None = Field(
+        description="Share of the training beyond the boundary, if asked for."
+    )
+    performance: PerformanceOut | None
 
 
 class NextModel(BaseModel):
@@ -80,6 +90,7 @@ class NextModel(BaseModel):
 class ModelsOut(BaseModel):
     """A page of versions by profile, of each the newest first."""
 
+    status: Literal["success"] = "success"
     models: list[ModelOut]
     total: int
     next: NextModel | None = Field(description="Parameters of the next page; null on the last.")

@@ -141,6 +141,11 @@ def model_answer(version: ListedVersion) -> dict[str, Any]:
         "origin": version.origin,
         "samples": version.trained,
         "drift": version.drift,
+        "trainedAt": rfc3339(version.created),
+        "nSamples": version.readings,
+        "nFeatures": version.features,
+        "contamination": version.contamination,
+        "performance": None if version.performance is None else version.performance.__dict__,
     }
 
 

@@ -221,6 +221,9 @@ class AlertOut(BaseModel):
     cleared_by: str
     score: float
     reason: str
+    message: str = Field(description="`reason`, `device` and `opened_at` under the names that other clients know.")
+    source: str
+    timestamp: str | None
     detector: str
     channels: list[ChannelOut]
     suppressed: int
@@ -236,6 +239,7 @@ class AlertOut(BaseModel):
 class AlertsOut(BaseModel):
     """A page of alerts, newest at the hub first."""
 
+    status: Literal["success"] = "success"
     alerts: list[AlertOut]
     total: int = Field(description="How many there are, counted up to 10000.")
     total_exact: bool = Field(description="false: there are `total` at least.")

@@ -61,18 +61,17 @@ def train(query_data: TrainQuery, json_data: TrainVectorsIn) -> Any:
     queued = queue_training(json_data)
     number = int(queued.headers["Location"].rsplit("/", 1)[-1])
     job = _ended(number, query_data.wait)
-    if job.state == "succeeded" and job.result is not None:
-        with reading(context().engine) as connection:
-            version = registry.find(connection, job.profile, job.result["version"])
-        if version is not None:
-            return {"status": "success", "model": trained_answer(version)}
     if job.state in {"queued", "running"}:
         answer = jsonify({"status": "accepted", "job": job_answer(job)})
         answer.status_code, answer.headers["Location"] = 202, queued.headers["Location"]
         return answer
     if job.state == "failed":
         abort(422, f"Job {number} failed: {job.message}.")
-    abort(409, f"Job {number} was ended: {job.message}.")
+    with reading(context().engine) as connection:
+        version = registry.find(connection, job.profile, (job.result or {}).get("version", 0))
+    if version is None:
+        abort(409, f"Job {number} left no version: {job.message}.")
+    return {"status": "success", "model": trained_answer(version)}
 
 
 setattr(train, MARK, True)  # `queue_training` keeps the promise; the specification tells of it
@@ -108,21 +107,15 @@ def queue_training(sent: TrainVectorsIn) -> Response:
 
 def trained_answer(version: ModelVersion) -> dict[str, Any]:
     """Fields of `TrainedModelOut`."""
-    report, lineage = version.report, version.lineage
+    listed = version.listed
     return {
-        "algorithm": lineage.get("algorithm", version.detector),
-        "version": version.version,
-        "trained_at": rfc3339(version.created),
-        "n_samples": report["readings"],
-        "n_features": len(report["channels"]),
-        "contamination": lineage.get("contamination"),
-        "performance": {
-            "training_time_ms": 1e3 * report["seconds"],
-            "held_out": report["held_out"],
-            "anomaly_rate": report["above"],
-            "held_out_anomaly_rate": report["held_out_above"],
-            "max_error": report["parity"]["max_error"],
-        },
+        "algorithm": listed.algorithm,
+        "version": listed.version,
+        "trained_at": rfc3339(listed.created),
+        "n_samples": listed.readings,
+        "n_features": listed.features,
+        "contamination": listed.contamination,
+        "performance": None if listed.performance is None else listed.performance.__dict__,
     }
 
 

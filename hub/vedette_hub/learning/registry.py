@@ -36,6 +36,14 @@ Stage = Literal["candidate", "released", "retired"]
 they no longer are."""
 STAGES: tuple[Stage, ...] = ("candidate", "released", "retired")
 
+_FIGURES = {
+    "seconds": ("seconds",),
+    "held_out": ("held_out",),
+    "above": ("above",),
+    "held_out_above": ("held_out_above",),
+    "error": ("parity", "max_error"),
+}
+"""Figures of a report that a list shows, and where they stand in it."""
 _FIELDS = [column for column in models.c if column.name != "artefact"]
 
 
@@ -54,6 +62,20 @@ class _Version:
 
 
 @dataclass(frozen=True)
+class Performance:
+    """How a training went, in a few numbers."""
+
+    training_time_ms: float
+    held_out: int
+    """Vectors that were kept for judging."""
+    anomaly_rate: float | None
+    """Share beyond the boundary, of those trained with."""
+    held_out_anomaly_rate: float | None
+    max_error: float
+    """Largest difference to scikit-learn in the proof of the export."""
+
+
+@dataclass(frozen=True)
 class ListedVersion(_Version):
     """What a list shows of a version: lineage and report, which may be long, stay where they are."""
 
@@ -65,6 +87,12 @@ class ListedVersion(_Version):
     """Windows trained with."""
     drift: str | None
     """How far it is from the version before it, a `drift.Level`; None where there was none to compare with."""
+    features: int | None = None
+    """Of a vector that it judges; None of versions made before these were counted."""
+    contamination: float | None = None
+    """Share of the training beyond the boundary, where one was asked for."""
+    readings: int | None = None
+    performance: Performance | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +114,10 @@ class ModelVersion(_Version):
             origin=str(self.lineage.get("origin", "")),
             trained=self.report.get("trained"),
             drift=str(compared["level"]) if isinstance(compared, dict) and "level" in compared else None,
+            features=self.lineage.get("features"),
+            contamination=self.lineage.get("contamination"),
+            readings=self.report.get("readings"),
+            performance=_performance({name: _inside(self.report, path) for name, path in _FIGURES.items()}),
         )
 
 
@@ -167,10 +199,7 @@ def list_versions(
     if after is not None:
         same = tuple_(models.c.profile, -models.c.version) > (after[0], -after[1])
         query = query.where(same)
-    return [
-        ListedVersion(**{**row, "algorithm": row["algorithm"] or row["detector"], "origin": row["origin"] or ""})
-        for row in connection.execute(query).mappings()
-    ]
+    return [_as_listed(dict(row)) for row in connection.execute(query).mappings()]
 
 
 def count_versions(connection: Connection, profile: str | None = None, stage: Stage | None = None) -> int:
@@ -207,7 +236,39 @@ def _listed(connection: Connection) -> list[ColumnElement[Any]]:
         lineage["origin"].as_string().label("origin"),
         report["trained"].as_integer().label("trained"),
         report["drift", "level"].as_string().label("drift"),
+        lineage["features"].as_integer().label("features"),
+        lineage["contamination"].as_float().label("contamination"),
+        report["readings"].as_integer().label("readings"),
+        *(report[path].as_float().label(name) for name, path in _FIGURES.items()),
     ]
+
+
+def _as_listed(row: dict[str, Any]) -> ListedVersion:
+    figures = {name: row.pop(name) for name in _FIGURES}
+    algorithm = row["algorithm"] or row["detector"]
+    return ListedVersion(
+        **{**row, "algorithm": algorithm, "origin": row["origin"] or "", "performance": _performance(figures)}
+    )
+
+
+def _performance(figures: dict[str, Any]) -> Performance | None:
+    """The figures of a report, by the names in _FIGURES; None where it has not got them."""
+    if figures["seconds"] is None or figures["error"] is None or figures["held_out"] is None:
+        return None
+    return Performance(
+        1e3 * figures["seconds"],
+        int(figures["held_out"]),
+        figures["above"],
+        figures["held_out_above"],
+        figures["error"],
+    )
+
+
+def _inside(report: dict[str, Any], path: tuple[str, ...]) -> Any:
+    found: Any = report
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
 
 
 def _version(row: RowMapping) -> ModelVersion:

@@ -17,6 +17,8 @@ from vedette_hub.learning.training.algorithms import ALGORITHMS, DEFAULT, unknow
 from vedette_hub.learning.training.trained import Settings, Tell
 from vedette_hub.version import VERSION
 from vedette_models.artifact import Artifact, Lineage, to_bytes
+from vedette_models.detectors.learnt import LearntDetector
+from vedette_models.detectors.vector_detector import VectorDetector
 from vedette_models.rejection import ArtifactRejected
 
 
@@ -82,13 +84,24 @@ def train(
     return TrainedModel(
         artifact,
         data,
-        _lineage(dataset, settings, algorithm, contamination, parent, by),
+        _lineage(dataset, settings, algorithm, contamination, parent, by, _features(trained.detector)),
         report(Made(dataset, trained, artifact, data), previous, seconds),
     )
 
 
+def _features(detector: LearntDetector) -> int:
+    """Numbers of a vector that it judges; of one without vectors, its channels."""
+    return detector.model.width if isinstance(detector, VectorDetector) else detector.channels
+
+
 def _lineage(
-    dataset: Dataset, settings: LearningSection, algorithm: str, contamination: float | None, parent: str, by: str
+    dataset: Dataset,
+    settings: LearningSection,
+    algorithm: str,
+    contamination: float | None,
+    parent: str,
+    by: str,
+    features: int,
 ) -> dict[str, Any]:
     source = dataset.source
     return {
@@ -101,6 +114,7 @@ def _lineage(
         "by": by,
         "hub": VERSION,
         "window": dataset.width,
+        "features": features,
         "trees": settings.trees,
         "samples_per_tree": settings.samples_per_tree,
         "alerts_per_week": settings.alerts_per_week if contamination is None else None,
