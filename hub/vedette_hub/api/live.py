@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from apiflask import APIBlueprint, HTTPError, abort
 from flask import Response, request, session
@@ -14,6 +14,7 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 from werkzeug.datastructures import Authorization
 
+from vedette_hub.api import problems
 from vedette_hub.api.access import open_to_all, requires
 from vedette_hub.api.caller import maybe_caller, problem
 from vedette_hub.api.context import context
@@ -48,7 +49,8 @@ class LookOut(BaseModel):
     state: str
 
 
-@blueprint.get("/ws")
+@blueprint.get("/ws")  # so that a request that is no upgrade is told what is wrong
+@blueprint.get("/ws", websocket=True)
 @open_to_all("a socket is signed in by its session, its token, or its first message", greets=True)
 @blueprint.doc(hide=True)
 def sockets() -> Response:
@@ -58,8 +60,8 @@ def sockets() -> Response:
     handshake = _handshake()
     refused = ServerProtocol().accept(handshake)
     if refused.status_code != 101:
-        headers = {"Upgrade": "websocket"} if refused.status_code == 426 else {}
-        raise HTTPError(refused.status_code, "This address speaks WebSocket, version 13.", headers=headers)
+        message = "This address speaks WebSocket, version 13."
+        return cast(Response, problems.answer(refused.status_code, message, [], {"Upgrade": "websocket"}))
     credential = _credential()
     if credential is not None and (why := problem(ACCESS, credential.caller)):
         raise HTTPError(403, why)

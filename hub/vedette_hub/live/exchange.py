@@ -40,7 +40,7 @@ from vedette_hub.store.database import reading
 _EXTENSION = "vedette_live"
 SIGN_IN_SECONDS = 10.0
 """How long a client without a session may take to send its token."""
-RECHECK_SECONDS = 30.0
+RECHECK_SECONDS = 5.0
 """How soon a session or token that has ended ends its sockets."""
 ACCESS = Access("viewer", ("read",))
 """What somebody needs to listen, and to look."""
