@@ -58,6 +58,8 @@ def web_application(config: Config) -> APIFlask:
         audit,
         channels,
         detect,
+        devices,
+        exports,
         forecasts,
         gateways,
         health,
@@ -90,6 +92,7 @@ def web_application(config: Config) -> APIFlask:
         forecast_pages,
         gateway_pages,
         model_pages,
+        reference_pages,
         settings_pages,
     )
 
@@ -115,6 +118,8 @@ def web_application(config: Config) -> APIFlask:
         models,
         detect,
         train,
+        devices,
+        exports,
         jobs,
         live,
         rollout,
@@ -132,6 +137,7 @@ def web_application(config: Config) -> APIFlask:
         settings_pages,
         account_pages,
         access_pages,
+        reference_pages,
     ):
         app.register_blueprint(part.blueprint)
     Scoring(here.engine, config).attach(app)
