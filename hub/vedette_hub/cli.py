@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from vedette_hub.command_line import config_option, load_config, reported
-from vedette_hub.commands import gateways, identity, keeping, learning, rollout
+from vedette_hub.commands import gateways, identity, keeping, learning, notify, rollout
 from vedette_hub.config import Config
 from vedette_hub.errors import HubError
 from vedette_hub.version import VERSION
@@ -27,7 +27,7 @@ for _command in (learning.train, learning.list_models, learning.list_jobs, learn
     main.add_command(_command)
 for _command in (keeping.backup, keeping.restore, keeping.retention):
     main.add_command(_command)
-for _group in (identity.user, identity.token):
+for _group in (identity.user, identity.token, notify.channel, notify.route):
     main.add_command(_group)
 
 

@@ -22,8 +22,14 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 # IPv6 networks whose addresses stand for an IPv4 address in their last 32 bits: mapped, translated (RFC 6052).
 _EMBEDDING = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "64:ff9b::/96")))
 _SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
-# Not global by RFC 8215, which the tables of older Pythons do not know.
-_LOCAL_TRANSLATION = ipaddress.IPv6Network("64:ff9b:1::/48")
+# What the tables of some Pythons call global: IETF protocol assignments (a cloud keeps its metadata there), relays,
+# site-local addresses, translation within a network (RFC 8215), documentation (RFC 9637), segment routing (RFC 9602).
+_NEVER = tuple(
+    map(
+        ipaddress.ip_network,
+        ("192.0.0.0/24", "192.88.99.0/24", "fec0::/10", "64:ff9b:1::/48", "3fff::/20", "5f00::/16"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class AddressPolicy:
         found = _meant(ipaddress.ip_address(address))
         if any(found.version == network.version and found in network for network in self.networks):
             return True
-        if isinstance(found, ipaddress.IPv6Address) and (found.is_site_local or found in _LOCAL_TRANSLATION):
+        if any(found.version == network.version and found in network for network in _NEVER):
             return False
         return found.is_global and not (found.is_multicast or found.is_reserved or found.is_unspecified)
 

@@ -14,6 +14,7 @@ from typing import Any
 from vedette_hub.notify.addresses import AddressPolicy, connect, cut_after
 from vedette_hub.notify.errors import DeliveryError
 from vedette_hub.notify.kinds import EmailSettings
+from vedette_hub.notify.message import one_line
 
 
 class _Smtp(smtplib.SMTP):
@@ -38,9 +39,9 @@ def mail_of(settings: EmailSettings, identifier: str, message: dict[str, Any], n
     mail["Date"] = format_datetime(datetime.fromtimestamp(now, UTC))
     mail["Message-ID"] = f"<{identifier}@{settings.sender.rsplit('@', 1)[1]}>"
     mail["Auto-Submitted"] = "auto-generated"
-    # What belongs to one alert is shown as one conversation.
+    # For filters: what belongs to one alert.
     if message["type"] != "alert.test":
-        mail["X-Vedette-Alert"] = f"{data['gateway']}/{data['id']}".encode("ascii", "replace").decode()[:200]
+        mail["X-Vedette-Alert"] = one_line(f"{data['gateway']}/{data['id']}")[:200]
     mail.set_content(data["text"] + "\n")
     return mail
 

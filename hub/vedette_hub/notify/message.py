@@ -62,7 +62,7 @@ def compose(record: AlertRecord, cause: Cause, now: float, *, held: int = 0, ori
 
 def compose_test(channel: str, by: str, now: float) -> dict[str, Any]:
     """The message with which somebody tries a channel."""
-    words = f"{_line(by)} tries the channel {_line(channel)}. Nothing is wrong; whoever reads this is told of alerts."
+    words = f"{one_line(by)} tries the channel {one_line(channel)}. Nothing is wrong."
     data = {"title": "[test] Vedette", "text": words, "severity": "low", "state": "active", "by": by}
     return {"type": "alert.test", "timestamp": rfc3339(now), "data": data}
 
@@ -71,19 +71,19 @@ def title(record: AlertRecord, cause: Cause) -> str:
     """One line for people."""
     event = record.event
     words = " ".join(word for word in (_WORDS[cause], record.severity) if word)
-    return f"[{words}] {_line(event.device)[:NAME_LENGTH]}: {_line(event.kind)[:NAME_LENGTH]}"[:TITLE_LENGTH]
+    return f"[{words}] {one_line(event.device)[:NAME_LENGTH]}: {one_line(event.kind)[:NAME_LENGTH]}"[:TITLE_LENGTH]
 
 
 def text(record: AlertRecord, cause: Cause, held: int = 0, link: str | None = None) -> str:
     """A few lines for people."""
     event = record.event
     lines = [
-        _line(event.reason)[:1_000],
-        f"Gateway {_line(event.gateway)[:NAME_LENGTH]}, profile {_line(event.profile)[:NAME_LENGTH]}, "
+        one_line(event.reason)[:1_000],
+        f"Gateway {one_line(event.gateway)[:NAME_LENGTH]}, profile {one_line(event.profile)[:NAME_LENGTH]}, "
         f"since {rfc3339(event.opened) or 'an unknown time'}, score {event.score:.2f}.",
     ]
     if cause in ("cleared", "over"):
-        why = f" ({_line(record.cleared_by)[:NAME_LENGTH]})" if record.cleared_by else ""
+        why = f" ({one_line(record.cleared_by)[:NAME_LENGTH]})" if record.cleared_by else ""
         lines.append(f"Over since {rfc3339(record.cleared) or 'an unknown time'}{why}.")
     if held:
         lines.append(f"{held} more {'alert is' if held == 1 else 'alerts are'} held back for now.")
@@ -92,6 +92,6 @@ def text(record: AlertRecord, cause: Cause, held: int = 0, link: str | None = No
     return "\n".join(line for line in lines if line)[:TEXT_LENGTH]
 
 
-def _line(words: str) -> str:
+def one_line(words: str) -> str:
     """Words on one line: a name may hold anything, and none of it may begin another header or message."""
     return " ".join("".join(character if character.isprintable() else " " for character in words).split())
