@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from vedette_agent.config import Config
     from vedette_agent.delivery.requests import Request
     from vedette_agent.doctor.overheard import Overheard
+    from vedette_agent.metrics_server import MetricsServer
     from vedette_agent.reading.telemetry import Batch
     from vedette_agent.update.key_ring_file import KeyRingFile
     from vedette_agent.update.updater import Updater
@@ -143,6 +144,7 @@ class Agent:
         self._uplink = self._make_uplink()
         if self._updater and self._uplink:
             self._updater.attach(self._uplink.connection)
+        self._metrics: MetricsServer | None = None
         self._heartbeat = Heartbeat(
             config,
             self.tally,
@@ -156,6 +158,10 @@ class Agent:
             restricted=self._restricted,
             clock=clock,
         )
+        if config.metrics.port:
+            from vedette_agent.metrics_server import MetricsServer
+
+            self._metrics = MetricsServer(config.metrics.port, self._heartbeat.status)
 
     def _reservoir(self, profile: Profile) -> Reservoir | None:
         wanted = self.config.samples
@@ -259,6 +265,8 @@ class Agent:
             group.create_task(self._answer_requests(), name="requests")
             group.create_task(self._miss(), name="silent devices")
             group.create_task(self._clock.watch(), name="clock")
+            if self._metrics is not None:
+                group.create_task(self._metrics.run(), name="metrics")
             if self.config.outbox.preallocate:
                 group.create_task(self._take_room(), name="room on the disk")
 
@@ -428,6 +436,8 @@ class Agent:
             found.append(self._updater.problem)
         if self._key_ring is not None and self._key_ring.problem is not None:
             found.append(self._key_ring.problem)
+        if self._metrics is not None and self._metrics.problem is not None:
+            found.append(self._metrics.problem)
         if self._trace and self._trace.full:
             found.append(f"{self._trace.path} is full: the trace has stopped")
         return found

@@ -18,6 +18,7 @@ from vedette_agent.config.models import (
     Gateway,
     Limits,
     LiveSettings,
+    MetricsSettings,
     Models,
     OutboxLimits,
     Samples,
@@ -48,6 +49,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "models": Models,
     "samples": Samples,
     "live": LiveSettings,
+    "metrics": MetricsSettings,
 }
 _KNOWN = (*_SECTIONS, "streams", "profiles")
 _FILES = {
@@ -117,6 +119,7 @@ def _check(
     models = validated(Models, ("models",), document.get("models", {}), findings)
     samples = validated(Samples, ("samples",), document.get("samples", {}), findings)
     live = validated(LiveSettings, ("live",), document.get("live", {}), findings)
+    metrics = validated(MetricsSettings, ("metrics",), document.get("metrics", {}), findings)
 
     profile_tables = document.get("profiles", {})
     if not isinstance(profile_tables, dict):
@@ -136,7 +139,11 @@ def _check(
     check_key_ring(models, hub, findings)
 
     problems = [*findings.problems, *problems]
-    if problems or not (gateway and devices and time and limits and outbox and models and samples and live):
+    if (
+        problems
+        or not (gateway and devices and time and limits)
+        or not (outbox and models and samples and live and metrics)
+    ):
         raise ConfigError(problems)
     return Config(
         gateway=gateway,
@@ -148,6 +155,7 @@ def _check(
         models=models,
         samples=samples,
         live=live,
+        metrics=metrics,
         streams=tuple(stream for stream in streams if stream is not None),
         profiles={name: profile for name, profile in profiles.items() if profile is not None},
         source=path,

@@ -218,6 +218,13 @@ class LiveSettings(_Table):
     """Devices that are looked at at the same time."""
 
 
+class MetricsSettings(_Table):
+    """[metrics]: what the agent counts, for programs on this machine."""
+
+    port: Annotated[Whole, Field(ge=0, le=65_535)] = 0
+    """Of 127.0.0.1; 0: none."""
+
+
 def _topic(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f'must be text such as "plant/{{device}}/telemetry", got {describe(value)}')  # noqa: TRY004 (pydantic collects ValueError)
@@ -263,6 +270,7 @@ class Config(_Table):
     models: Models = Models()
     samples: Samples = Samples()
     live: LiveSettings = LiveSettings()
+    metrics: MetricsSettings = MetricsSettings()
     streams: Annotated[tuple[Stream, ...], Field(min_length=1)]
     profiles: dict[str, Profile]
     source: Path

@@ -31,6 +31,7 @@ def effective(config: Config) -> dict[str, Any]:
         "models": _plain(config.models.model_dump()),
         "samples": config.samples.model_dump(),
         "live": config.live.model_dump(),
+        "metrics": config.metrics.model_dump(),
         "streams": [stream.model_dump() for stream in config.streams],
         "profiles": {
             name: {

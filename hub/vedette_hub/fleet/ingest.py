@@ -7,7 +7,9 @@ hub's receipt, which is published after the commit, and sends again what has non
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
+import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -28,6 +30,7 @@ from vedette_hub.fleet.ingest_state import IngestState
 from vedette_hub.store import fleet as fleet_store
 from vedette_hub.store.database import describe, reading
 from vedette_hub.store.retention import prune, refresh_statistics
+from vedette_hub.tracing import span
 from vedette_models import topics
 from vedette_models.messages import Receipt, to_bytes
 
@@ -58,7 +61,9 @@ class Ingest:
         clock: Callable[[], float] = time.time,
         uptime: Callable[[], float] = time.monotonic,
         beside: Callable[[aiomqtt.Client], Coroutine[None, None, None]] | None = None,
+        live: Callable[[str, bytes], None] | None = None,
     ) -> None:
+        """With what is to share the connection, and who is told (gateway, payload) of readings for those who look."""
         self._settings = settings
         self._limits = limits
         self._engine = engine
@@ -66,7 +71,7 @@ class Ingest:
         self._password = password
         self._tls = tls
         self._clock, self._uptime = clock, uptime
-        self._beside = beside
+        self._beside, self._live = beside, live
         self._queue = ArrivalQueue()
         self._state = IngestState()
         # One thread: the store has one writer, and MQTT's keep-alive goes on while the disk is slow.
@@ -136,8 +141,9 @@ class Ingest:
         while True:
             batch = await self._next_batch(client)
             self._state = msgspec.structs.replace(self._state, last_message=self._clock())
-            receipts = await self._commit(batch)
-            await self._publish(client, receipts)
+            with span("ingest.batch", messages=len(batch)):
+                receipts = await self._commit(batch)
+                await self._publish(client, receipts)
 
     async def _next_batch(self, client: aiomqtt.Client) -> list[aiomqtt.Message]:
         """What has arrived, at least one message: after the first one it lingers, so that many share a transaction."""
@@ -154,6 +160,10 @@ class Ingest:
 
     async def _commit(self, batch: list[aiomqtt.Message]) -> dict[str, list[Receipt]]:
         """Commit a batch; while the database takes nothing, say so and try again."""
+        if self._live is not None:
+            for message in batch:
+                if (gateway := arrivals.live_gateway(message.topic.value)) is not None:
+                    self._live(gateway, payload_bytes(message))
         found = [
             arrival
             for message in batch
@@ -161,6 +171,7 @@ class Ingest:
         ]
         wait = RETRY_FIRST
         failed = False
+        began = self._uptime()
         while True:
             try:
                 outcome = await self._in_thread(commit.commit, self._engine, found, self._clock(), self._limits)
@@ -172,7 +183,12 @@ class Ingest:
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, RETRY_LONGEST)
                 continue
-            self._state = msgspec.structs.replace(self._state, last_commit=self._clock())
+            self._state = msgspec.structs.replace(
+                self._state,
+                last_commit=self._clock(),
+                batches=self._state.batches + 1,
+                commit_seconds=self._state.commit_seconds + self._uptime() - began,
+            )
             if failed:
                 logger.info("ingest: the database works again")
                 self._say(connected=True, problem="")
@@ -202,7 +218,7 @@ class Ingest:
     async def _prune(self) -> None:
         while True:
             try:
-                gone = await self._in_thread(prune, self._engine, self._limits)
+                gone = await self._in_thread(prune, self._engine, self._limits, self._clock())
                 await self._in_thread(refresh_statistics, self._engine)
             except SQLAlchemyError as error:
                 logger.warning("retention: %s", describe(error))
@@ -219,15 +235,33 @@ class Ingest:
     async def _in_thread(self, function: Callable[..., _T], *arguments: object) -> _T:
         self._busy_since = self._uptime()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+            # With the context, in which the span is that this belongs to.
+            run = contextvars.copy_context().run
+            return await asyncio.get_running_loop().run_in_executor(self._thread, run, function, *arguments)
         finally:
             self._busy_since = None
 
     def _say(self, *, connected: bool, problem: str) -> None:
+        used = os.times()
         self._state = msgspec.structs.replace(
-            self._state, written=self._clock(), connected=connected, problem=problem, dropped=self._queue.dropped
+            self._state,
+            written=self._clock(),
+            connected=connected,
+            problem=problem,
+            dropped=self._queue.dropped,
+            waiting=self._queue.qsize(),
+            cpu_seconds=used.user + used.system,
+            memory_bytes=_resident_bytes(),
         )
         try:
             ingest_state.write(self._state_dir, self._state)
         except OSError as error:
             logger.warning("ingest: cannot write its state for the web workers: %s", error)
+
+
+def _resident_bytes() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")

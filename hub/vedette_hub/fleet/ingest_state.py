@@ -23,6 +23,16 @@ class IngestState(msgspec.Struct, frozen=True, omit_defaults=True):
     last_commit: float | None = None
     dropped: int = 0
     """Messages dropped since the start because they came faster than they could be committed; they come again."""
+    waiting: int = 0
+    """Messages that have arrived and are not committed yet."""
+    batches: int = 0
+    """Batches committed since the start."""
+    commit_seconds: float = 0.0
+    """What that took, waiting for the database included."""
+    cpu_seconds: float = 0.0
+    """Processor time of the process since its start."""
+    memory_bytes: int = 0
+    """Memory that it holds."""
 
 
 def write(state_dir: Path, state: IngestState) -> None:
