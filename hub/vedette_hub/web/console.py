@@ -1,27 +1,22 @@
-"""The console: one page that refreshes itself, and signing in to it."""
+"""The console's first page, what needs attention, and signing in to it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Response, abort, redirect, render_template, request, url_for
+from flask import redirect, render_template, request, url_for
 
-from vedette_hub.alerts.actions import act
 from vedette_hub.api import session, signing_in
 from vedette_hub.api.access import open_to_all, requires
 from vedette_hub.api.auditing import note
-from vedette_hub.api.caller import maybe_caller, who
+from vedette_hub.api.caller import maybe_caller
 from vedette_hub.api.context import context
 from vedette_hub.fleet import ingest_state
-from vedette_hub.identity.roles import Role, covers
 from vedette_hub.state import PASSWORD_FILE
-from vedette_hub.store.alerts import Action
 from vedette_hub.store.database import writing
-from vedette_hub.times import rfc3339
-from vedette_hub.version import VERSION
+from vedette_hub.web import formats, shell
 from vedette_hub.web.overview import Overview, read_overview
-from vedette_models.readings import Quality
 
 blueprint = APIBlueprint(
     "console",
@@ -31,56 +26,22 @@ blueprint = APIBlueprint(
     static_url_path="/console",
     enable_openapi=False,
 )
-
-
-@blueprint.app_context_processor
-def _for_templates() -> dict[str, Any]:
-    return {"version": VERSION, "caller": maybe_caller(), "may": _may}
-
-
-def _may(role: Role) -> bool:
-    """Whether whoever looks at the page has this role, or a higher one."""
-    found = maybe_caller()
-    return found is not None and covers(found.role, role)
-
-
-@blueprint.app_template_filter("rfc3339")
-def _rfc3339(seconds: float | None) -> str:
-    return rfc3339(seconds) or ""
-
-
-@blueprint.app_template_filter("unset")
-def _unset(quality: int) -> bool:
-    return bool(quality & Quality.GATEWAY_UNSET)
-
-
-@blueprint.app_template_filter("clock")
-def _clock(seconds: float | None) -> str:
-    """A time for a person, in UTC."""
-    text = rfc3339(seconds)
-    return f"{text[:10]} {text[11:19]} UTC" if text else "at an impossible time"
-
-
-@blueprint.app_template_filter("number")
-def _number(value: float) -> str:
-    """A measured value with as many digits as tell something."""
-    return f"{value:.4g}" if abs(value) < 1e5 else f"{value:,.0f}"
+blueprint.app_context_processor(shell.for_templates)
+formats.register(blueprint)
 
 
 @blueprint.get("/")
 @requires("viewer", page=True)
 def page() -> Any:
-    """The console."""
-    return render_template("console.html", view=_overview(), broker=_broker(), whole_page=True)
+    """What needs attention, how the fleet is, and what is most anomalous."""
+    return render_template("overview_page.html", view=_overview(), broker=_broker(), live_page=True, whole_page=True)
 
 
 @blueprint.get("/overview")
 @requires("viewer")
 def overview() -> Any:
     """The part of the page that changes; 304 when it has not, 401 when the session has ended."""
-    response = Response(render_template("overview.html", view=_overview(), broker=_broker()), mimetype="text/html")
-    response.add_etag()
-    return response.make_conditional(request)
+    return shell.part("overview.html", view=_overview(), broker=_broker())
 
 
 @blueprint.get("/login")
@@ -114,18 +75,6 @@ def sign_out() -> Any:
         note(connection, "session.end")
         session.end()
     return redirect(url_for("console.sign_in"), 303)
-
-
-@blueprint.post("/alerts/<name:gateway>/<name:alert>/acknowledge")
-@requires("operator")
-def acknowledge(gateway: str, alert: str) -> Any:
-    """Acknowledge an alert from the page."""
-    here = context()
-    with writing(here.engine) as connection:
-        if act(here.engine, (gateway, alert), Action("acknowledge", here.now(), who())) is None:
-            abort(404)
-        note(connection, "alert.acknowledge", f"{gateway}/{alert}")
-    return redirect(url_for("console.page"), 303)
 
 
 def _login_page(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import render_template, request
+from flask import render_template, request, url_for
 
 from vedette_hub.api.access import requires
 from vedette_hub.api.context import context
@@ -42,7 +42,8 @@ def page(gateway: str, device: str) -> Any:
         device=device,
         hours=hours,
         horizons=HORIZONS,
-        problem=problem,
+        missing=problem,
+        trail=[("Devices", "/devices"), (device, url_for("devices_console.show", gateway=gateway, device=device))],
         found=found,
         crossings=crossings,
         charts=forecast_chart.charts(found, 3_600.0 * hours) if found is not None else [],

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Response, abort, redirect, render_template, request, url_for
+from flask import abort, redirect, render_template, request, url_for
 
 from vedette_hub import state
 from vedette_hub.api.access import requires
@@ -27,33 +27,28 @@ from vedette_hub.store.database import reading, writing
 from vedette_hub.store.plots import list_plots
 from vedette_hub.store.samples import sample_totals
 from vedette_hub.store.schema import NAME_LENGTH
+from vedette_hub.web import shell
 from vedette_hub.web.models_overview import ModelsOverview, read_models_overview
 from vedette_hub.web.version_report import version_report
 
 GATEWAYS_OFFERED = 500
+_TRAIL = [("Models", "/models")]
 
 blueprint = APIBlueprint("models_console", __name__, url_prefix="/models", enable_openapi=False)
-
-
-@blueprint.app_template_filter("kib")
-def _kib(size: int) -> str:
-    return f"{size / 1024:.1f} KiB"
 
 
 @blueprint.get("")
 @requires("viewer", page=True)
 def page() -> Any:
     """Models, versions, and who runs what."""
-    return render_template("models.html", view=_view())
+    return render_template("models.html", view=_view(), live_page=True)
 
 
 @blueprint.get("/overview")
 @requires("viewer")
 def overview() -> Any:
     """The part of the page that changes; 304 when it has not, 401 when the session has ended."""
-    response = Response(render_template("models_overview.html", view=_view()), mimetype="text/html")
-    response.add_etag()
-    return response.make_conditional(request)
+    return shell.part("models_overview.html", view=_view())
 
 
 @blueprint.get("/<name:profile>/<int(min=1, max=2147483647):version>")
@@ -84,14 +79,14 @@ def train(profile: str) -> Any:
     here = context()
     algorithm = request.form.get("algorithm", "")
     if algorithm not in ALGORITHMS:
-        return _train_page(profile, _sentence(unknown(algorithm)), 400)
+        return _train_page(profile, shell.sentence(unknown(algorithm)), 400)
     try:
         with writing(here.engine) as connection:
             wanted = TrainRequest(profile, algorithm)
             job = jobs.enqueue(connection, wanted, who(), here.now(), here.config.learning.queue)
             note(connection, "model.train", profile, detail=f"job {job.number}, {algorithm}")
     except JobError as error:
-        return _train_page(profile, _sentence(str(error)), 409)
+        return _train_page(profile, shell.sentence(str(error)), 409)
     return redirect(url_for("models_console.page"), 303)
 
 
@@ -148,9 +143,9 @@ def _order(what: tuple[str, str], give: Callable[..., Ordered], again: Callable[
     except UnknownModelError:
         abort(404)
     except OrderError as error:
-        return again(_sentence(str(error)), 409)
+        return again(shell.sentence(str(error)), 409)
     except state.StateError as error:
-        return again(_sentence(str(error)), 503)
+        return again(shell.sentence(str(error)), 503)
     return redirect(url_for("models_console.page"), 303)
 
 
@@ -178,6 +173,7 @@ def _version_page(profile: str, version: int, problem: str = "", status: int = 2
         report=version_report(model),
         plots=drawn,
         problem=problem,
+        trail=_TRAIL,
         **_choices(),
     )
     return text, status
@@ -198,6 +194,7 @@ def _train_page(profile: str, problem: str = "", status: int = 200) -> tuple[str
         readings=totals.get(profile, 0),
         algorithms=sorted(ALGORITHMS),
         default=here.config.learning.algorithm,
+        trail=_TRAIL,
     )
     return text, status
 
@@ -211,6 +208,7 @@ def _orders_page(profile: str, problem: str = "", status: int = 200) -> tuple[st
         heading=f"{profile}: roll back or unload",
         profile=profile,
         problem=problem,
+        trail=_TRAIL,
         **_choices(),
     )
     return text, status
@@ -225,10 +223,6 @@ def _choices() -> dict[str, Any]:
             "gateways_total": fleet.count_gateways(connection),
             "groups": store.groups(connection),
         }
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + "."
 
 
 def _view() -> ModelsOverview:

@@ -140,14 +140,15 @@ def _profile(
         versions_total=len(versions),
         job=job,
         readings=readings,
-        standings=[_standing(item, groups[item.gateway]) for item in found[:STANDINGS_SHOWN]],
+        standings=[shown_standing(item, groups[item.gateway]) for item in found[:STANDINGS_SHOWN]],
         standings_total=len(found),
         ordered=len(ordered),
         done=sum(item.progress in _DONE for item in ordered),
     )
 
 
-def _standing(item: Standing, group: str) -> dict[str, Any]:
+def shown_standing(item: Standing, group: str) -> dict[str, Any]:
+    """A standing in words."""
     explanation = ""
     if item.last is not None and item.progress in _EXPLAINED:
         last = item.last.activation

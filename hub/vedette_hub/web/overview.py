@@ -42,7 +42,7 @@ class Overview:
     """Gateways that are not well, the first of them."""
     troubled_total: int
     states: dict[str, int]
-    """How many gateways are `online`, `silent`, `offline`, `unknown`; and of the online ones that hear nothing: `no data`."""
+    """How many gateways are `online`, `silent`, `offline`, `unknown`; and online, but hearing nothing: `no data`."""
     gateways_total: int
     devices: int
     """Devices that gateways watch."""
