@@ -76,7 +76,11 @@ def carry_out(order: dict[str, Any], guard: Guard, complaints: list[str]) -> dic
     guard.policy = AddressPolicy.of(order["networks"], allow_http=order["allow_http"])
     guard.refused = ""
     complaints.clear()
-    service = apprise.Apprise.instantiate(order["url"], suppress_exceptions=True)
+    # Nothing of Apprise's own: neither its name nor pictures from its site, nor plug-ins from a folder.
+    asset = apprise.AppriseAsset(
+        app_id="Vedette", app_desc="Vedette", app_url="", image_url_mask="", image_url_logo="", plugin_paths=[]
+    )
+    service = apprise.Apprise.instantiate(order["url"], asset=asset, suppress_exceptions=True)
     if service is None or isinstance(service, (list, dict)):
         return {"ok": False, "permanent": True, "error": "Apprise does not understand this address"}
     if problem := _plain(service, order["url"], allow_http=order["allow_http"]):

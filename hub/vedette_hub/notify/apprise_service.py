@@ -18,7 +18,7 @@ from vedette_hub.notify.kinds import AppriseSettings
 MOST_PROCESSES = 4
 IDLE_SECONDS = 60.0
 """After which a process that nobody needs is ended."""
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 """What the first message of a process may take longer: a slow machine takes its time to load Apprise."""
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 """Of the environment. No proxies: they would connect where nobody checks."""

@@ -47,6 +47,8 @@ def test_a_slack_shaped_receiver_gets_title_and_text(local: AppriseService) -> N
         assert send(local, f"mmost://127.0.0.1:{receiver.port}/{'t' * 24}") == "taken by the service"
         (request,) = receiver.requests
     assert request.path == f"/hooks/{'t' * 24}"
+    assert request.json["username"] == "Vedette"
+    assert "http" not in request.json["text"]
     assert "[medium] pump-7: anomaly" in request.json["text"]
     assert "vibration 4.1 mm/s" in request.json["text"]
 
