@@ -94,7 +94,7 @@ def page_of_alerts(
     floor = 0
     if driver is not None and (few or _walks(driver, conditions)):
         keys = _by(keys, driver.index)
-    elif driver is not None:
+    elif conditions:
         floor, top = _window(connection, chosen, before)
         keys = _by(keys.where(_c.serial > floor, _c.serial <= top), _FACETS)
     if before is not None:
@@ -122,7 +122,7 @@ def count_alerts(connection: Connection, chosen: AlertFilter) -> Count:
     floor = 0
     if driver is not None and (few or driver.meets == len(conditions)):
         query = _by(query, driver.index)
-    elif driver is not None:
+    elif conditions:
         floor, top = _window(connection, chosen, None)
         query = _by(query.where(_c.serial > floor, _c.serial <= top).order_by(_c.serial.desc()), _FACETS)
     number = int(connection.execute(select(func.count()).select_from(query.subquery())).scalar_one())
