@@ -62,6 +62,7 @@ ROUTES: dict[tuple[str, str], tuple[str, tuple[str, ...], str]] = {
     ("DELETE", "/api/v1/routes/<route>"): ("admin", ADMIN, ""),
     ("GET", "/api/v1/routes/<route>"): ("admin", ADMIN, ""),
     ("PATCH", "/api/v1/routes/<route>"): ("admin", ADMIN, ""),
+    ("POST", "/api/v1/devices/<gateway>/<device>/live"): ("viewer", READ, ""),
     ("GET", "/api/v1/gateways"): ("viewer", READ, ""),
     ("GET", "/api/v1/gateways.csv"): ("viewer", READ, ""),
     ("GET", "/api/v1/gateways/<gateway>"): ("viewer", READ, ""),
@@ -175,6 +176,7 @@ ROUTES: dict[tuple[str, str], tuple[str, tuple[str, ...], str]] = {
     ("POST", "/settings/silences"): ("operator", ALERTS, ""),
     ("POST", "/settings/silences/<number>/end"): ("operator", ALERTS, ""),
     ("GET", "/static/<filename>"): (OPEN, (), ""),
+    ("GET", "/ws"): (OPEN, (), ""),
 }
 # Those that have to be signed in to are led there from a page that is read, and refused elsewhere.
 PAGES = {"/", "/account", "/models", "/models/<profile>/<version>", "/models/<profile>/train",

@@ -74,7 +74,11 @@ class WebServer:
         self._child = server.start(WEB_COMMAND, listener, self.config.model_dump_json())
         listener.close()
         self._sequence = 0
-        wait_for(self._is_up, "the web server is up", 120.0)
+        try:
+            wait_for(self._is_up, "the web server is up", 300.0)
+        except AssertionError:
+            self.close()
+            raise
 
     def _is_up(self) -> bool:
         try:
