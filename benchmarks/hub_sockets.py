@@ -1,8 +1,8 @@
 """Many WebSocket clients of one hub that are all told of every alert: `python -m benchmarks.hub_sockets [--json]`.
 
 The web server runs as it does in production, in a process of its own; alerts reach the store by the transaction that
-ingest commits them with. A delay lasts from the beginning of that transaction to the moment when a client has the message, so
-it includes the commit, the look every 0.1 s for what has changed, and the way to the client.
+ingest commits them with. A delay lasts from the beginning of that transaction to the moment when a client has the
+message, so it includes the commit, the look every 0.1 s for what has changed, and the way to the client.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ class HubApi:
     """`/api/v1` of a hub on this machine, with the token of its first start."""
 
     def __init__(self, port: int, state_dir: Path) -> None:
-        self._root = f"http://127.0.0.1:{port}"
+        self.address = f"127.0.0.1:{port}"
+        self._root = f"http://{self.address}"
         self._token = state_dir / "api-token"
 
     def is_well(self) -> bool:
