@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 
 TEXT = "%(asctime)s %(levelname)-7s %(message)s"
 FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -15,7 +16,11 @@ def configure(level: str, form: str) -> None:
     if form == "json":
         from pythonjsonlogger.json import JsonFormatter
 
-        handler.setFormatter(JsonFormatter(FIELDS))
+        formatter = JsonFormatter(FIELDS)
+        # In UTC, as the hub's: lines of machines in several places are read side by side.
+        formatter.converter = time.gmtime
+        formatter.default_time_format, formatter.default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
+        handler.setFormatter(formatter)
     else:
         handler.setFormatter(logging.Formatter(TEXT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
