@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 
-from vedette_hub.api import fleet_metrics, scoring_metrics, store_metrics
+from vedette_hub.api import fleet_metrics, notify_metrics, scoring_metrics, store_metrics
 from vedette_hub.api.access import requires
 from vedette_hub.api.context import Context, context
 from vedette_hub.api.instruments import instruments
@@ -26,6 +26,7 @@ SOURCES: tuple[Callable[[Connection, Context, float], Iterator[Metric]], ...] = 
     fleet_metrics.collect,
     store_metrics.collect,
     scoring_metrics.collect,
+    notify_metrics.collect,
 )
 """Who says what of the store at a scrape; another part of the hub adds its own here."""
 

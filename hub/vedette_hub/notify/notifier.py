@@ -105,6 +105,13 @@ class Notifier:
             await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
 
     async def _finish(self) -> None:
+        """Wait for what is under way, also when told to stop once more: by somebody else who failed while stopping."""
+        ending = asyncio.ensure_future(self._end())
+        while not ending.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.shield(ending)
+
+    async def _end(self) -> None:
         try:
             if self._under_way:
                 await asyncio.wait(self._under_way.values(), timeout=STOP_SECONDS)

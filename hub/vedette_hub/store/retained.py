@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, delete, func, insert, select
 
 from vedette_hub.config import LimitsSection
 from vedette_hub.errors import HubError
+from vedette_hub.store.notify_schema import deliveries
 from vedette_hub.store.samples import sample_totals
 from vedette_hub.store.schema import alerts, audit, jobs, models, reports, retention_limits, unparsed
 
@@ -76,6 +77,9 @@ KEPT: Mapping[str, _Kept] = {
     "reports": _Kept("Of gateways; beyond it the oldest are deleted.", "reports", _rows(reports)),
     "unparsed": _Kept("Beyond it the oldest are deleted.", "messages that could not be read", _rows(unparsed)),
     "jobs": _Kept("Beyond it the oldest that have ended are deleted.", "jobs", _rows(jobs)),
+    "deliveries": _Kept(
+        "Beyond it the oldest that are done with are deleted.", "messages about alerts", _rows(deliveries)
+    ),
     "audit": _Kept(
         "Beyond it the oldest are deleted: first those of what was refused, while these are more than half.",
         "entries of the audit log",

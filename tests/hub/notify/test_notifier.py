@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 
@@ -67,8 +68,8 @@ async def until(condition: Callable[[], object], what: str) -> None:
     """Return when a condition holds; fail when it does not in time."""
     try:
         async with asyncio.timeout(SECONDS):
-            while not await asyncio.to_thread(condition):
-                await asyncio.sleep(0.01)
+            while not await asyncio.to_thread(condition):  # noqa: ASYNC110  # a database gives no event to wait for
+                await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"not within {SECONDS} s: {what}") from None
 
@@ -82,7 +83,7 @@ async def test_what_fails_is_tried_again_in_order_with_the_same_id(
 ) -> None:
     receiver.answers = [(503, {}), (503, {})]
     arrive(ready, 1)
-    followed(ready)
+    followed(ready, time.time())
     clear(ready, 1)
     async with running(config, ready):
         await until(lambda: statuses(ready) == ["sent", "sent"], "both are sent")
@@ -172,7 +173,7 @@ async def test_what_was_under_way_when_the_hub_was_killed_is_sent_again_with_the
     config: Config, ready: Engine, receiver: HttpReceiver
 ) -> None:
     arrive(ready, 1)
-    followed(ready)
+    followed(ready, time.time())
     with writing(ready) as connection:
         claimed = deliveries.claim(connection, queued(ready)[0].channel_number, 1e12)
     assert claimed is not None
