@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import socket as sockets
+from collections import deque
 from dataclasses import dataclass
 
 from websockets.exceptions import ProtocolError
@@ -22,7 +23,7 @@ from vedette_hub.live.client_messages import MAX_BYTES
 NOT_SIGNED_IN, NOT_ALLOWED, NO_TOKEN_IN_TIME = 4401, 4403, 4408
 """Close codes of ours."""
 UNHEARD_LIMIT = 32
-"""Messages of a client that wait for an answer from the store; who sends more without waiting is closed."""
+"""Messages of a client that wait while the store is asked for it; who sends more without waiting is closed."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,10 @@ class Client:
         """When it came, and when its last sign of life did, seconds of a clock that nobody sets."""
         self.asked = 0
         """Questions to the store without an answer yet."""
+        self.waiting: deque[str] = deque()
+        """What it has said meanwhile."""
+        self.wants_room = False
+        """Whether it waits until its socket takes more."""
         self.ending: float | None = None
         """Since when it is being closed."""
         self.backlog = Backlog(backlog)
@@ -62,13 +67,9 @@ class Client:
         self._collect()
 
     def receive(self, data: bytes, now: float) -> list[str]:
-        """Messages in what has arrived; empty `data` is the end of the stream."""
+        """Messages in what has arrived."""
         self.heard = now
-        if data:
-            self._protocol.receive_data(data)
-        else:
-            self._protocol.receive_eof()
-            self.over = True
+        self._protocol.receive_data(data)
         messages: list[str] = []
         for event in self._protocol.events_received():
             if isinstance(event, Frame):

@@ -131,12 +131,15 @@ class Exchange:
         self._set_channels(client, frozenset())
 
     def heard(self, client: Client, text: str) -> None:
-        """A client has said something."""
-        if not client.is_open:
-            return
-        if client.asked >= UNHEARD_LIMIT:
+        """A client has said something; what it says before it has its answer waits for that, so that order is kept."""
+        if client.asked and len(client.waiting) >= UNHEARD_LIMIT:
             self._sockets.close(client, _TOO_FAST, "wait for answers")
-            return
+        elif client.asked:
+            client.waiting.append(text)
+        elif client.is_open:
+            self._follow(client, text)
+
+    def _follow(self, client: Client, text: str) -> None:
         try:
             message = said.parse(text)
         except said.MessageRefusedError as error:
@@ -337,7 +340,10 @@ class Exchange:
         def answered(problem: str) -> None:
             client.asked -= 1
             if problem:
-                self._sockets.tell(client.number, frame("error", {"message": problem}))
+                client.say(frame("error", {"message": problem}))
+            while client.waiting and not client.asked and client.is_open:
+                self._follow(client, client.waiting.popleft())
+            self._sockets.flush(client)
 
         self._feed.ask(ask)
 

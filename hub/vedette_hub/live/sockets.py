@@ -177,6 +177,8 @@ class Sockets:
         except _AGAIN:
             return
         except OSError:
+            data = b""
+        if not data:
             self._drop(client)
             return
         for text in client.receive(data, self._uptime()):
@@ -190,15 +192,16 @@ class Sockets:
             while unsent := client.unsent:
                 client.sent(client.socket.send(unsent))
         except _AGAIN:
-            self._selector.modify(client.socket, selectors.EVENT_READ | selectors.EVENT_WRITE, client)
-            return
+            pass
         except OSError:
             self._drop(client)
             return
-        if client.over:
+        if client.over and not client.unsent:
             self._drop(client)
-        else:
-            self._selector.modify(client.socket, selectors.EVENT_READ, client)
+        elif client.wants_room != bool(client.unsent):
+            client.wants_room = not client.wants_room
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.wants_room else 0)
+            self._selector.modify(client.socket, events, client)
 
     def _look_after_all(self) -> None:
         now = self._uptime()

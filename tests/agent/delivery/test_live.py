@@ -163,19 +163,19 @@ async def test_a_quiet_device_is_told_from_a_gateway_that_does_not_answer() -> N
 
 
 async def test_the_budget_holds_whatever_is_read_and_what_is_left_out_is_counted() -> None:
-    async with streaming(bytes_per_second=1_000) as gateway:
+    async with streaming(bytes_per_second=100) as gateway:
         gateway.read("pump-1")
         gateway.ask("pump-1", 60.0)
-        for _ in range(50):
-            gateway.read("pump-1", 100)
+        for _ in range(10):
+            gateway.read("pump-1", 40)
             gateway.clock.time += 1.0
             await asyncio.sleep(0.01)
         told = sum(gateway.hub.sizes)
-        gateway.clock.time += 5.0
+        gateway.clock.time += 45.0
         await until(lambda: sum(gateway.hub.sizes) > told)
 
-    assert told <= 2_000 + 50 * 1_000 + live_module.LEAST_BYTES
-    assert len(gateway.hub.readings("pump-1")) < 5_000
+    assert told <= 2 * 100 + 10 * 100 + live_module.LEAST_BYTES
+    assert len(gateway.hub.readings("pump-1")) < 400
     assert sum(live.skipped for live in gateway.hub.heard) > 0
 
 
@@ -186,8 +186,8 @@ async def test_a_slow_line_carries_one_message_at_a_time_and_nothing_piles_up() 
         gateway.hub.line.clear()
         gateway.read("pump-1", 10)
         await until(lambda: gateway.hub.sending == 1)
-        for _ in range(100):
-            gateway.read("pump-1", 100)
+        for _ in range(6):
+            gateway.read("pump-1", 50)
         gateway.clock.time += 2.0
         gateway.hub.line.set()
         await until(lambda: any(live.skipped for live in gateway.hub.heard))

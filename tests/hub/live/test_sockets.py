@@ -93,7 +93,7 @@ def test_who_was_away_for_too_long_is_told_how_much_they_missed(hub: WebServer) 
         ('{"type":"subscribe","data":{"channels":["alerts"],"befor":1}}', "unknown field `befor`"),
         ('{"type":"subscribe","data":{"channels":["alerts"],"after":-1}}', "$.data.after"),
         ('{"type":"watch","data":{"gateway":"","device":"pump-1"}}', "$.data.gateway"),
-        ("[" * 10_000, "recursion"),
+        ("[" * 10_000, "Expected `object`"),
     ],
 )
 def test_what_cannot_be_followed_is_answered_by_name_and_the_socket_goes_on(
@@ -112,6 +112,17 @@ def test_a_token_may_be_the_first_message(hub: WebServer) -> None:
         assert ear.hear("authenticated")["role"] == "admin"
         ear.say("subscribe", channels=["scores"])
         assert ear.hear("subscribed") == {"channels": ["scores"], "change": None}
+
+
+def test_what_is_said_without_waiting_for_answers_is_followed_in_order(hub: WebServer) -> None:
+    with hub.ear(token=None) as ear:
+        ear.say("authenticate", token=hub.token)
+        ear.say("subscribe", channels=["alerts", "scores"])
+        ear.say("unsubscribe", channels=["alerts"])
+        ear.say("ping")
+        kinds = [ear.hear() for _ in range(4)]
+    assert [one["type"] for one in kinds] == ["authenticated", "subscribed", "subscribed", "pong"]
+    assert kinds[2]["data"]["channels"] == ["scores"]
 
 
 def test_nothing_is_told_to_who_is_not_signed_in(hub: WebServer) -> None:
@@ -206,7 +217,7 @@ def test_what_speaks_no_websocket_after_the_upgrade_harms_nobody(hub: WebServer)
 
 def test_who_reads_too_slowly_is_told_how_much_they_missed(hub: WebServer) -> None:
     long = "usually 1.2 to 2.0, " * 400
-    with hub.ear(max_queue=1) as slow, hub.ear() as quick:
+    with hub.ear(max_queue=1, ping_interval=None) as slow, hub.ear() as quick:
         for ear in (slow, quick):
             ear.say("subscribe", channels=["alerts"])
             ear.hear("subscribed")
