@@ -13,7 +13,7 @@ from tests.hub.conftest import HubProcess
 from tests.hub.gateway import SimulatedGateway, alert, wait_for
 from tests.hub.notify.receivers import HttpReceiver, MailReceiver, http_receiver, mail_receiver
 
-SECONDS = 120.0
+SECONDS = 240.0
 
 
 def post(hub: HubProcess, path: str, body: dict[str, Any]) -> Any:
@@ -21,7 +21,7 @@ def post(hub: HubProcess, path: str, body: dict[str, Any]) -> Any:
     request = urllib.request.Request(f"http://127.0.0.1:{hub.port}/api/v1/{path}", json.dumps(body).encode())
     request.add_header("Authorization", f"Bearer {token}")
     request.add_header("Content-Type", "application/json")
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=SECONDS) as answer:
         return json.load(answer)
 
 
@@ -45,13 +45,25 @@ def set_up(hub: HubProcess, hook: HttpReceiver, mail: MailReceiver, slack: HttpR
     post(hub, "routes", {"name": "all", "channels": list(settings)})
 
 
+def start(hub: HubProcess) -> None:
+    hub.start(wait=False)
+    wait_for(lambda: hub.health() == "ok", "the hub is up", SECONDS)
+
+
+def when_it_stops(hub: HubProcess, receivers: tuple[HttpReceiver | MailReceiver, ...]) -> None:
+    """Let receivers answer once the hub has been told to stop."""
+    wait_for(lambda: "stopping" in hub.log.read_text(), "the hub stops", SECONDS)
+    for receiver in receivers:
+        receiver.gate.set()
+
+
 def test_a_restart_in_the_middle_loses_nothing_and_tells_nothing_twice(
     hub_process: HubProcess, mosquitto: Mosquitto
 ) -> None:
     with http_receiver() as hook, mail_receiver() as mail, http_receiver() as slack:
         notify = '[notify]\nallow_networks = ["127.0.0.0/8"]\nallow_http = true\nretry_first = 0.1\ntimeout = 60.0\n'
         hub_process.config.write_text(hub_process.config.read_text() + notify)
-        hub_process.start()
+        start(hub_process)
         set_up(hub_process, hook, mail, slack)
         # Apprise takes its time to be loaded: not while the hub stops.
         assert post(hub_process, "channels/slack/test", {"wait": 30})["status"] in ("sent", "queued", "sending")
@@ -66,18 +78,22 @@ def test_a_restart_in_the_middle_loses_nothing_and_tells_nothing_twice(
             wait_for(lambda: gateway.pending() == 0, "the hub has them", SECONDS)
         wait_for(lambda: hook.requests and mail.mails and len(slack.requests) == 2, "one is under way to each", SECONDS)
         # What is under way is taken only after the hub has been told to stop.
-        release = threading.Timer(2.0, lambda: [receiver.gate.set() for receiver in receivers])
+        release = threading.Thread(target=when_it_stops, args=(hub_process, receivers))
         release.start()
         assert hub_process.stop() == 0
         release.join()
         assert (len(hook.requests), len(mail.mails), len(slack.requests)) == (1, 1, 2)
 
-        hub_process.start()
+        start(hub_process)
         wait_for(
             lambda: (len(hook.requests), len(mail.mails), len(slack.requests)) == (3, 3, 4), "all have arrived", SECONDS
         )
         found = hub_process.get("deliveries?status=sent")["deliveries"]
-        wait_for(lambda: len(hub_process.get("deliveries?status=sent")["deliveries"]) == 10, f"all is noted: {found}")
+        wait_for(
+            lambda: len(hub_process.get("deliveries?status=sent")["deliveries"]) == 10,
+            f"all is noted: {found}",
+            SECONDS,
+        )
         assert hub_process.stop() == 0
 
     assert sorted(request.json["data"]["id"] for request in hook.requests) == ["a-1", "a-2", "a-3"]
