@@ -285,8 +285,8 @@ def route_answer(route: Route) -> dict[str, Any]:
     return {
         "name": route.name,
         "channels": list(route.channels),
-        "matchers": asdict(route.matchers),
-        "hours": asdict(route.hours),
+        "matchers": {name: list(patterns) for name, patterns in asdict(route.matchers).items()},
+        "hours": {**asdict(route.hours), "days": list(route.hours.days)},
         "bounds": asdict(route.bounds),
         "tell_worse": route.tell_worse,
         "tell_cleared": route.tell_cleared,
