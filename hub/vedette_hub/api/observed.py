@@ -14,6 +14,7 @@ from werkzeug.wsgi import ClosingIterator
 from vedette_hub import request_id, tracing
 from vedette_hub.api import instruments
 from vedette_hub.api.instruments import Instruments
+from vedette_hub.api.paths import template
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -47,7 +48,7 @@ def _tell(response: Response) -> Response:
     known = request.environ.get(_KEY)
     if isinstance(known, _Known):
         if request.url_rule is not None:
-            known.route = request.url_rule.rule
+            known.route = template(request.url_rule.rule)
         known.by = str(g.get("caller") or "")
         known.address = request.remote_addr or ""
     return response
@@ -72,6 +73,9 @@ class Observed:
         try:
             with tracing.inside(seen.span):
                 answer = self._application(environ, start)
+        except StopIteration:  # the connection has become a WebSocket, and this server lets go of it
+            seen.end()
+            raise
         except BaseException:
             seen.end(failed=True)
             raise
