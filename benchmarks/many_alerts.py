@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def measure(engine: Engine, config: Config, repeats: int = REPEATS) -> dict[str,
 
     found = {}
     for name, path in _questions(engine):
-        found[name] = _timed(lambda path=path: ask(path), repeats)  # type: ignore[misc]  # bound at once
+        found[name] = _timed(partial(ask, path), repeats)
     return found
 
 

@@ -18,6 +18,7 @@ from vedette_hub.alerts.severity import SeverityRule
 from vedette_hub.alerts.suppression import Silence
 from vedette_hub.api.shapes import COMMENT_LENGTH, AlertOut, CommentIn, Seconds
 from vedette_hub.store.alerts import ActionName
+from vedette_hub.store.label_counts import By
 from vedette_hub.store.schema import NAME_LENGTH
 from vedette_hub.store.severity_rules import MAX_RULES, StoredRule
 from vedette_hub.times import rfc3339
@@ -285,7 +286,7 @@ class AccuracyQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    by: Literal["profile", "device", "detector"] = "profile"
+    by: By = "profile"
     since: Seconds | None = Field(None, description="Alerts opened at this time or later; without it, 90 days back.")
     until: Seconds | None = Field(None, description="Alerts opened before this time; without it, now.")
 
@@ -318,7 +319,7 @@ class AccuracyOut(BaseModel):
 class AccuraciesOut(BaseModel):
     """Accuracy, those with the most false alarms first; at most 500."""
 
-    by: Literal["profile", "device", "detector"]
+    by: By
     since: float
     since_at: str | None
     until: float
@@ -328,11 +329,11 @@ class AccuraciesOut(BaseModel):
     """Whether there are more than these."""
 
     @classmethod
-    def of(cls, by: str, since: float, until: float, found: list[Accuracy], limit: int) -> Self:
+    def of(cls, by: By, since: float, until: float, found: list[Accuracy], limit: int) -> Self:
         """An answer with the first `limit` of what was found."""
         groups = [AccuracyOut.model_validate(one.fields()) for one in found[:limit]]
         return cls(
-            by=by,  # type: ignore[arg-type]  # checked by the query
+            by=by,
             since=since,
             since_at=rfc3339(since),
             until=until,
