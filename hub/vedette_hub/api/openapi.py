@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from flask import Flask
 
 from vedette_hub.api.access import Access, access_of
 from vedette_hub.api.idempotency import HEADER, LONGEST_KEY, MARK
+from vedette_hub.api.paths import template
 
 SESSION_COOKIE = "vedette_hub"
 CSRF_HEADER = "X-CSRFToken"
@@ -27,7 +27,6 @@ _SCHEMES = {
         "description": f"The console's session. What changes something needs the header `{CSRF_HEADER}` too.",
     },
 }
-_PARAMETER = re.compile(r"<(?:[^:<>]*:)?([^<>]+)>")
 _KEY_PARAMETER = {
     "in": "header",
     "name": HEADER,
@@ -41,7 +40,7 @@ def describe(app: Flask, spec: dict[str, Any]) -> dict[str, Any]:
     """Add to a specification what routes declare."""
     paths = spec.get("paths", {})
     for rule in app.url_map.iter_rules():
-        operations = paths.get(_PARAMETER.sub(r"{\1}", rule.rule), {})
+        operations = paths.get(template(rule.rule), {})
         for method in (rule.methods or set()) & {name.upper() for name in operations}:
             _describe(operations[method.lower()], access_of(app, rule.endpoint), app.view_functions[rule.endpoint])
     spec.setdefault("components", {})["securitySchemes"] = _SCHEMES

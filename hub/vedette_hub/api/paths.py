@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 # control character instead, which no name of a gateway or alert contains.
 _SLASH = "\x1f"
 _ENCODED_SLASH = re.compile(rb"%2[fF]")
+_PARAMETER = re.compile(r"<(?:[^:<>]*:)?([^<>]+)>")
+
+
+def template(rule: str) -> str:
+    """A route as specifications write it: `/gateways/{gateway}`."""
+    return _PARAMETER.sub(r"{\1}", rule)
 
 
 class EncodedSlashes:
