@@ -32,63 +32,63 @@ class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
     pass
 
 
-class Token(_Data):
+class Token(_Data, frozen=True):
     """Who speaks."""
 
     token: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 
 
-class Channels(_Data):
+class Channels(_Data, frozen=True):
     """Channels, by name."""
 
     channels: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=16)]
 
 
-class Subscription(Channels):
+class Subscription(Channels, frozen=True):
     """Channels to be told of from now on."""
 
     after: Annotated[int, msgspec.Meta(ge=0, le=2**53)] | None = None
     """The newest change of an alert that the client has seen: what came since is told first."""
 
 
-class Device(_Data):
+class Device(_Data, frozen=True):
     """A device of a gateway."""
 
     gateway: _Name
     device: _Name
 
 
-class Authenticate(_Message, tag="authenticate"):
+class Authenticate(_Message, frozen=True, tag="authenticate"):
     """The first message of a client without a session."""
 
     data: Token
 
 
-class Subscribe(_Message, tag="subscribe"):
+class Subscribe(_Message, frozen=True, tag="subscribe"):
     """Tell me of these too."""
 
     data: Subscription
 
 
-class Unsubscribe(_Message, tag="unsubscribe"):
+class Unsubscribe(_Message, frozen=True, tag="unsubscribe"):
     """Tell me of these no more."""
 
     data: Channels
 
 
-class Watch(_Message, tag="watch"):
+class Watch(_Message, frozen=True, tag="watch"):
     """I look at this device: send its readings."""
 
     data: Device
 
 
-class Unwatch(_Message, tag="unwatch"):
+class Unwatch(_Message, frozen=True, tag="unwatch"):
     """I do not look at it any more."""
 
     data: Device
 
 
-class Ping(_Message, tag="ping"):
+class Ping(_Message, frozen=True, tag="ping"):
     """Are you there?"""
 
     data: _Data = _Data()
@@ -96,7 +96,7 @@ class Ping(_Message, tag="ping"):
 
 ClientMessage = Authenticate | Subscribe | Unsubscribe | Watch | Unwatch | Ping
 
-_decoder = msgspec.json.Decoder(ClientMessage)
+_decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
 
 
 def parse(text: str) -> ClientMessage:

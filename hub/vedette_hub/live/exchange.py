@@ -192,9 +192,9 @@ class Exchange:
             return
 
         def begin() -> None:
-            self._sockets.call(partial(attach, self._feed.listen(client.number, wanted.after)))
+            self._sockets.call(partial(go_on, self._feed.listen(client.number, wanted.after)))
 
-        def attach(found: CaughtUp) -> None:
+        def go_on(found: CaughtUp) -> None:
             if client.number not in self._sockets.clients:
                 self._feed.leave(client.number)
                 return
