@@ -57,7 +57,9 @@ def detect(json_data: DetectIn) -> Response:
     answer: dict[str, Any] = {"status": "success", "result": next(_results(model, scored, now))}
     strength = float(scored.strength[0])
     reasons = _reasons(model, vectors) if strength >= 1.0 else ()
-    judged = Judgement(json_data.metadata.source or who(), now, strength, model, reasons)
+    sent = json_data.metadata
+    source = (sent.source if sent is not None else None) or who()
+    judged = Judgement(source, now, strength, model, reasons)
     if (raised := scoring().alerts.judge(judged)) is not None:
         answer["alert"] = {"id": raised.id, "severity": raised.severity, "message": raised.reason}
     return _json(answer)

@@ -72,11 +72,9 @@ class ModelOut(BaseModel):
     trained_at: str | None = Field(alias="trainedAt", description="`created_at`, as clients of `train` know it.")
     n_samples: int | None = Field(alias="nSamples", description="Readings or rows it was made from.")
     n_features: int | None = Field(
-        alias="nFeatures", description="Numbers of a vector that it judges; null of versions made before it was counted."
+        alias="nFeatures", description="Numbers of a vector that it judges; null of older versions."
     )
-    contamination: float | None = Field(
-        description="Share of the training beyond the boundary, if asked for."
-    )
+    contamination: float | None = Field(description="Share of the training beyond the boundary, if asked for.")
     performance: PerformanceOut | None
 
 

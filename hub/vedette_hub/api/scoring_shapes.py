@@ -50,7 +50,7 @@ class EventIn(_In):
     """One vector of features."""
 
     features: Vector
-    metadata: MetadataIn = MetadataIn(source=None)
+    metadata: MetadataIn | None = None
 
 
 class DetectIn(EventIn):

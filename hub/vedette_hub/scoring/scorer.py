@@ -17,7 +17,7 @@ from vedette_models.detectors.vector_detector import VectorDetector
 
 ROWS_PER_TIMEOUT = 1_000
 """Rows of a batch that have the time limit for themselves: more have it once more for each so many."""
-PIECE = 128
+PIECE = 256
 """Rows scored between two looks at the clock."""
 
 
