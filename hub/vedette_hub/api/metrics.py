@@ -20,6 +20,10 @@ from vedette_hub.api.instruments import instruments
 from vedette_hub.store.database import reading
 from vedette_hub.version import VERSION
 
+METRICS_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
+
 blueprint = APIBlueprint("metrics", __name__, tag="Health")
 
 SOURCES: tuple[Callable[[Connection, Context, float], Iterator[Metric]], ...] = (
@@ -33,7 +37,7 @@ SOURCES: tuple[Callable[[Connection, Context, float], Iterator[Metric]], ...] = 
 
 @blueprint.get("/metrics")
 @requires("viewer", "metrics", "read", unless=lambda config: config.web.public_metrics)
-@blueprint.doc(summary="Metrics in Prometheus' text format")
+@blueprint.doc(summary="Metrics in Prometheus' text format", responses=METRICS_ANSWERS)
 def metrics() -> Response:
     """Metrics; with a token, unless `web.public_metrics` says otherwise."""
     here = context()

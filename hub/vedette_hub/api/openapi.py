@@ -35,6 +35,11 @@ _KEY_PARAMETER = {
     "description": "Sent again with the same key and body, the request is done once, and answered alike.",
 }
 
+_KEY_ANSWERS = {
+    "409": "It was done before with this key, with an answer that was too large to be kept",
+    "422": "The key is none, or came before with another request",
+}
+
 
 def describe(app: Flask, spec: dict[str, Any]) -> dict[str, Any]:
     """Add to a specification what routes declare."""
@@ -61,3 +66,5 @@ def _describe(operation: dict[str, Any], access: Access, view: Any) -> None:
         operation["description"] = "\n\n".join(part for part in (operation.get("description", ""), may) if part)
     if getattr(view, MARK, False):
         operation.setdefault("parameters", []).append(_KEY_PARAMETER)
+        for status, said in _KEY_ANSWERS.items():
+            answers.setdefault(status, {"description": said, "content": error})

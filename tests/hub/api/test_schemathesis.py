@@ -27,6 +27,7 @@ from tests.hub.gateway import alert, row
 from vedette_hub.config import Config, LearningSection
 from vedette_hub.fleet.arrivals import parse
 from vedette_hub.fleet.commit import commit
+from vedette_hub.fleet.enrolment import prepare_signing_key
 from vedette_hub.hub import open_database, web_application
 from vedette_hub.learning import jobs, worker
 from vedette_hub.store.database import writing
@@ -49,6 +50,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("hub")
     config = Config.model_validate({"hub": {"state_dir": str(folder)}, "web": many, "scoring": {"waiting": 0}})
     engine = open_database(config)
+    prepare_signing_key(config.state_dir, engine)
     segment = Segment("pump-1", (1.0, 2.0), ((1.0, None), (2.0, 3.0)))
     samples = SampleBatch("pump", ("flow", "heat"), (segment,), 3.0)
     for subject, body in (("alerts", row(1, alert(1))), ("samples", row(1, to_bytes(samples)))):
