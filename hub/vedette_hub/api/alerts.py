@@ -130,7 +130,7 @@ def act_on_several(json_data: BulkIn) -> dict[str, Any]:
     with writing(here.engine) as connection:
         _check_assignee(connection, done)
         changed = act_on_all(here.engine, keys, done)
-        names = [f"{gateway}/{alert}" for gateway, alert in changed]
+        names = [f"{gateway}/{alert}" for gateway, alert in keys if (gateway, alert) in changed]
         if names:
             note(connection, f"alert.{action}", f"{len(names)} alerts", detail=_in_words(done, names))
         answers = alert_answers(connection, [changed[key] for key in keys if key in changed])
