@@ -6,7 +6,7 @@ How far alerts have been followed is kept with what was queued: after a crash no
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -29,8 +29,8 @@ from vedette_hub.store.schema import alerts, counters
 from vedette_hub.store.silences import list_silences
 from vedette_models.messages import SEVERITIES
 
-BATCH = 200
-"""Alerts looked at in one transaction."""
+BATCH = 50
+"""Alerts looked at in one transaction: ingest waits for it, 4 ms of CPU for each that is told."""
 MOST_QUEUED = 10_000
 """Messages that may wait for one channel; beyond it alerts are held back, and told when there is room, if they last."""
 FULL_SECONDS = 60.0
@@ -75,7 +75,8 @@ def step(engine: Engine, now: float, *, origin: str = "") -> Followed:
         due = told.held_due(connection, now, limit=BATCH)
         rest = [key for key in due if key not in {_key(one) for one in changed}]
         found = [*changed, *load_alerts(connection, rest).values()]
-        desk = _Desk(connection, routes, channels, now, cursor[1], origin)
+        known = told.load_told(connection, [_key(one) for one in found])
+        desk = _Desk(connection, routes, channels, known, now, cursor[1], origin)
         # The most severe first: where there is no room for all, they get it.
         for stored in sorted(found, key=_urgency):
             desk.look_at(stored)
@@ -96,6 +97,8 @@ class _Desk:
     connection: Connection
     routes: Sequence[Route]
     channels: Sequence[Channel]
+    known: Mapping[tuple[Key, int], Told]
+    """What channels know of these alerts, by alert and number of the channel."""
     now: float
     last_serial: int
     """Alerts with a higher serial are new."""
@@ -114,10 +117,9 @@ class _Desk:
     def look_at(self, stored: StoredAlert) -> None:
         """Queue what channels are to be told of an alert, or hold it back."""
         key = _key(stored)
-        known = told.load_told(self.connection, [key])
         suppressed: bool | None = None
         for channel in self.channels:
-            before = known.get((key, channel.number))
+            before = self.known.get((key, channel.number))
             cause = cause_of(stored.record, before, new=stored.serial > self.last_serial)
             ways = [] if cause is None else self._ways(stored, channel, before, cause)
             if cause is not None and ways and cause != "cleared":
