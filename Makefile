@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo screenshots test test-slow faults fuzz lint bench-throughput bench-nab bench-skab bench-alert-budget bench-algorithms bench-sensor-health bench-reasons bench-forecast bench-outage bench-flash-writes clean
+.PHONY: help install demo test test-slow test-browser faults fuzz lint bench-throughput bench-nab bench-skab bench-alert-budget bench-algorithms bench-sensor-health bench-reasons bench-forecast bench-outage bench-flash-writes clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,14 +24,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install ## watch a simulated plant; DEMO_SECONDS=60 ends it, DEMO_BROKER=amqtt does without Mosquitto
 	@exec $(BIN)/python -m examples.demo
 
-screenshots: install ## run the demo and take the pictures in docs/ anew; needs Chromium
-	@exec $(BIN)/python -m examples.screenshots
-
 test: install ## run the tests, four at a time: they wait more than they work; TEST_WORKERS=0 runs one after the other
 	@exec $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal
 
 test-slow: install ## run the tests that `make test` leaves out and `make faults` does not run: whole examples, long histories
-	@exec $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal -m "slow and not fault"
+	@exec $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal -m "slow and not fault and not browser"
+
+test-browser: install ## drive the console in Chromium, check it with axe, and take the pictures in docs/ anew
+	@PICTURES=$${PICTURES-docs} exec $(BIN)/python -m pytest --numprocesses 0 -m browser tests/browser
 
 faults: install ## bring about every fault of docs/reliability.md, and print what became of each; takes a quarter of an hour
 	@FAULTS_LONG=1 exec $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal -m fault \

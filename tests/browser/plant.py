@@ -154,7 +154,7 @@ def train(engine: Engine, profile: str, algorithm: str, now: float) -> None:
         jobs.enqueue(connection, TrainRequest(profile, algorithm), "ana", now, 10)
         job = jobs.claim(connection, now)
     assert job is not None
-    worker.work(engine, LearningSection(trees=30, max_vectors=20_000), job.number)
+    worker.work(engine, LearningSection(trees=20, max_vectors=3_000), job.number)
     with reading(engine) as connection:
         done = jobs.find(connection, job.number)
     assert done is not None

@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage, Plant
+from tests.browser.pictures import LARGEST, SHOTS
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -38,10 +39,6 @@ PAGES = (
     "/account",
 )
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}}
-SHOTS = {"/": "console.png", "/devices/hall-a/pump-2": "device.png", "/models/pump/2": "models.png",
-         "/alerts/hall-a/0001": "alert.png"}  # fmt: skip
-LARGEST = 200_000
-"""Bytes of a picture that may lie in the repository."""
 
 
 def _open(page: Page, plant: Plant, path: str) -> None:

@@ -38,6 +38,13 @@ class Chosen:
         """Parameters of the same view of the newest alerts."""
         return {"view": self.view, **{name: value for name, value in self.fields.items() if value}}
 
+    @property
+    def exported(self) -> dict[str, str]:
+        """Parameters by which the API exports the same alerts, of any time."""
+        views = {"attention": {"state": "active", "acknowledged": "false"}, "active": {"state": "active"}}
+        found = {name: value for name, value in self.fields.items() if value and name != "since"}
+        return {**views.get(self.view, {"label": "none"} if self.view == "unlabelled" else {}), **found}
+
 
 @dataclass(frozen=True)
 class AlertTable:

@@ -71,4 +71,4 @@ def test_only_admins_are_led_there(client: Any, engine: Engine) -> None:
     for name, role in (("ben", "approver"), ("ana", "admin")):
         people.add(engine, name, role)  # type: ignore[arg-type]  # a role
         people.begin_session(client, engine, name)
-        assert ("/settings/access" in client.get("/").get_data(as_text=True)) == (role == "admin")
+        assert ("/settings/access" in client.get("/settings").get_data(as_text=True)) == (role == "admin")

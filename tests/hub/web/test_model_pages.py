@@ -108,7 +108,7 @@ def test_rolling_back_and_unloading_have_a_page_that_does_not_change_under_the_h
     say(engine, "gw-1")
     push(engine, config)
     text = page(browser, "/models/pump/orders")
-    assert "console.js" not in text
+    assert "data-source" not in text
     form = {"csrf_token": csrf_token(text), "target": "all"}
     refused = browser.post("/models/pump/rollback", data=form)
     assert (refused.status_code, "no earlier version" in refused.get_data(as_text=True)) == (409, True)
@@ -163,6 +163,36 @@ def test_training_is_asked_for_by_its_form_and_shown_until_it_ends(browser: Any,
     text = page(browser)
     assert ">Training</span>" not in text
     assert "version 1" in text
+
+
+def test_two_versions_are_compared_side_by_side(browser: Any, engine: Engine) -> None:
+    train(engine, seed=1)
+    train(engine, seed=5)
+    assert "Compare two versions" in page(browser)
+    text = page(browser, "/models/pump/compare")
+    assert re.findall(r'<th scope="col">(Version \d)</th>', text)[:2] == ["Version 1", "Version 2"]
+    assert "Alerts per device-week" in text
+    assert "strong drift since version 1" in text
+    assert len(re.findall(r"<img ", text)) == 7  # the first has no version before it to have drifted from
+    swapped = page(browser, "/models/pump/compare?a=2&b=1")
+    assert re.findall(r'<th scope="col">(Version \d)</th>', swapped)[:2] == ["Version 2", "Version 1"]
+    for nonsense in ("a=7&b=x", "a=-1", "a=99999999999999999999"):
+        assert browser.get(f"/models/pump/compare?{nonsense}").status_code == 200
+    assert browser.get("/models/fan/compare").status_code == 404
+
+
+def test_a_released_version_is_rolled_back_in_one_click(browser: Any, engine: Engine, config: Config) -> None:
+    for _ in range(2):
+        add_model(engine)
+    say(engine, "gw-1")
+    push(engine, config, 1)
+    push(engine, config, 2)
+    text = page(browser, "/models/pump/2")
+    assert "Roll back pump everywhere" in text
+    assert "Roll back pump from version 2" in page(browser, "/gateways/gw-1")
+    form = {"csrf_token": csrf_token(text), "target": "gateway:gw-1"}
+    assert browser.post("/models/pump/rollback", data=form).status_code == 303
+    assert "Roll back pump from version 1" in page(browser, "/gateways/gw-1")
 
 
 def test_a_training_that_was_refused_says_why_on_the_page(browser: Any, engine: Engine) -> None:

@@ -34,7 +34,8 @@
     if (seconds < 60) return ago(seconds + " s");
     if (seconds < 3600) return ago(Math.round(seconds / 60) + " min");
     if (seconds < 86400) return ago(Math.round(seconds / 3600) + " h");
-    if (seconds < 60 * 86400) return ago(Math.round(seconds / 86400) + " days");
+    const days = Math.round(seconds / 86400);
+    if (days < 60) return ago(days === 1 ? "1 day" : days + " days");
     return null; // so far away that a date says more
   }
 
