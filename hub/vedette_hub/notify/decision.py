@@ -92,15 +92,16 @@ def hold(route: Route, cause: Cause, past: Past, now: float) -> Hold | None:
     holds = []
     if cause != "cleared" and not route.hours.contains(now):
         holds.append(Hold(route.hours.next_start(now), "hours"))
+    since: list[tuple[float | None, float, str]] = []
     if cause in ("opened", "over", "again"):
-        if bounds.cooldown and past.last is not None:
-            holds.append(Hold(past.last + bounds.cooldown, "cooldown"))
-        if bounds.device_cooldown and past.last_of_device is not None:
-            holds.append(Hold(past.last_of_device + bounds.device_cooldown, "cooldown of the device"))
-    if bounds.per_hour and past.at_bound is not None:
-        holds.append(Hold(past.at_bound + HOUR, "messages per hour"))
-    if bounds.device_per_hour and past.at_device_bound is not None:
-        holds.append(Hold(past.at_device_bound + HOUR, "messages of the device per hour"))
+        since.append((past.last, bounds.cooldown, "cooldown"))
+        since.append((past.last_of_device, bounds.device_cooldown, "cooldown of the device"))
+    if bounds.per_hour:
+        since.append((past.at_bound, HOUR, "messages per hour"))
+    if bounds.device_per_hour:
+        since.append((past.at_device_bound, HOUR, "messages of the device per hour"))
+    # What lies ahead was made before the clock was set back, and says nothing.
+    holds += [Hold(time + seconds, by) for time, seconds, by in since if time is not None and time <= now]
     return max((one for one in holds if one.until > now), key=lambda one: one.until, default=None)
 
 

@@ -19,13 +19,13 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from vedette_hub.config import Config
-from vedette_hub.notify import follow, kinds, retrying
-from vedette_hub.notify.errors import DeliveryError
+from vedette_hub.notify import follow, kinds, retrying, webhook
+from vedette_hub.notify.errors import DeliveryError, SettingsError
 from vedette_hub.notify.mqtt_link import MqttLink
 from vedette_hub.notify.retrying import Breaker
 from vedette_hub.notify.sealing import Seal, SealError
 from vedette_hub.notify.sender import THREADS, Sender
-from vedette_hub.store import deliveries
+from vedette_hub.store import deliveries, told
 from vedette_hub.store.channels import Channel, list_channels, note_failure, note_sent
 from vedette_hub.store.database import describe, reading, writing
 from vedette_hub.store.deliveries import Delivery
@@ -39,6 +39,8 @@ STOP_SECONDS = 25.0
 """How long a stopping hub waits for what is under way."""
 TIDY_SECONDS = 30.0
 HOUR = 3_600.0
+MOST_HELD_SECONDS = 9 * 86_400.0
+"""Nothing is held back for longer: the longest cooldown is a week, the longest way to a route's hours eight days."""
 
 _T = TypeVar("_T")
 
@@ -120,6 +122,7 @@ class Notifier:
 
     async def _deliver(self, number: int) -> None:
         """Send the next message of a channel, if there is one."""
+        claimed = None
         try:
             claimed = await asyncio.to_thread(self._claim, number)
             if claimed is not None:
@@ -132,7 +135,9 @@ class Notifier:
             await asyncio.sleep(RETRY_SECONDS)
         finally:
             self._under_way.pop(number, None)
-            self._wake.set()
+            # Without a message, what is due waits for an older one about the same alert: there is no hurry.
+            if claimed is not None:
+                self._wake.set()
 
     async def _send(self, channel: Channel, delivery: Delivery) -> None:
         try:
@@ -141,10 +146,14 @@ class Notifier:
                 # What was allowed when it was set up may not be any more: that is for the sender to say.
                 settings = kinds.parse(kinds.parse_kind(channel.kind), channel.settings | secrets, allow_http=True)
                 detail = await self._sender.send(settings, delivery.id, delivery.message)
-        except SealError as error:
-            problem = DeliveryError(str(error))
         except DeliveryError as error:
             problem = error
+        except (SealError, SettingsError) as error:
+            problem = DeliveryError(str(error))
+        except Exception as error:
+            # Ours to mend; the message must not stay marked as being sent for that.
+            logger.exception("notify: channel %r: message %s: unexpected error", channel.name, delivery.id)
+            problem = DeliveryError(f"unexpected error: {type(error).__name__}; the hub's log says more")
         else:
             await self._until_it_works(lambda: self._sent(channel, delivery, detail))
             return
@@ -216,7 +225,10 @@ class Notifier:
 
     def _give_up(self, now: float) -> None:
         oldest = now - HOUR * self._settings.give_up_hours
+        furthest = now + max(1.2 * self._settings.retry_longest, webhook.LONGEST_WAIT)
         with writing(self._engine) as connection:
+            deliveries.bring_back(connection, now, furthest, now + retrying.BREAK_LONGEST)
+            told.bring_back(connection, now, now + MOST_HELD_SECONDS)
             gone = deliveries.give_up_before(connection, oldest, now)
         if gone:
             hours = self._settings.give_up_hours

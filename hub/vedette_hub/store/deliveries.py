@@ -193,6 +193,14 @@ def put_back_interrupted(connection: Connection, now: float) -> int:
     return connection.execute(again.values(status="queued", due=now, detail=detail)).rowcount
 
 
+def bring_back(connection: Connection, now: float, furthest: float, longest_rest: float) -> None:
+    """After the clock has been set back: nothing waits for times that no try or rest of a channel can be meant for."""
+    waits = deliveries.c.status == "queued"
+    connection.execute(update(deliveries).where(waits, deliveries.c.due > furthest).values(due=now))
+    connection.execute(update(deliveries).where(waits, deliveries.c.created > now).values(created=now))
+    connection.execute(update(channels).where(channels.c.open_until > longest_rest).values(open_until=0.0))
+
+
 def give_up_before(connection: Connection, created: float, now: float) -> dict[int, int]:
     """Give up messages that are older and still wait; how many of each channel, by number."""
     old = (deliveries.c.status == "queued") & (deliveries.c.created < created)

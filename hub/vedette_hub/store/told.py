@@ -59,6 +59,11 @@ def release_all(connection: Connection) -> None:
     connection.execute(update(told).where(held).values(held_until=None, held_by=""))
 
 
+def bring_back(connection: Connection, now: float, furthest: float) -> None:
+    """After the clock has been set back: nothing is held back until times that cannot be meant."""
+    connection.execute(update(told).where(told.c.held_until > furthest).values(held_until=now))
+
+
 def count_held(connection: Connection, channel: int, *, most: int) -> int:
     """Alerts of which a channel is still to be told something, `most` at most."""
     some = select(told.c.alert).where(told.c.channel == channel, told.c.held_until.is_not(None)).limit(most)

@@ -85,6 +85,7 @@ def test_a_route_passes_on_what_matches_and_an_end_only_to_whom_it_told() -> Non
         (Bounds(cooldown=60), Past(last=970.0), "worse", None),
         (Bounds(cooldown=60), Past(last=970.0), "cleared", None),
         (Bounds(device_cooldown=60), Past(last_of_device=990.0), "again", Hold(1050.0, "cooldown of the device")),
+        (Bounds(cooldown=60), Past(last=5000.0), "opened", None),
         (Bounds(per_hour=2), Past(at_bound=500.0), "opened", Hold(500.0 + HOUR, "messages per hour")),
         (Bounds(per_hour=2), Past(at_bound=500.0), "cleared", Hold(500.0 + HOUR, "messages per hour")),
         (Bounds(per_hour=2), Past(at_bound=1000.0 - HOUR), "opened", None),

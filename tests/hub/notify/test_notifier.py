@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import aiomqtt
 import pytest
@@ -17,7 +18,7 @@ from tests.brokers import Mosquitto
 from tests.hub.notify.receivers import HttpReceiver, http_receiver
 from tests.hub.notify.told import SEAL, SETUP, arrive, channel, clear, followed, queued, route
 from vedette_hub.config import Config
-from vedette_hub.notify import channels
+from vedette_hub.notify import channels, webhook
 from vedette_hub.notify.mqtt_link import MqttLink
 from vedette_hub.notify.notifier import Notifier
 from vedette_hub.notify.retrying import BREAK_AFTER
@@ -190,6 +191,37 @@ async def test_what_waits_too_long_is_given_up(config: Config, ready: Engine, re
     async with running(config, ready, give_up_hours=1.0):
         await until(lambda: statuses(ready) == ["failed"], "it is given up")
     assert queued(ready)[0].detail.startswith("not delivered in time")
+
+
+async def test_after_the_clock_has_been_set_back_nothing_waits_for_a_far_day(
+    config: Config, ready: Engine, receiver: HttpReceiver
+) -> None:
+    arrive(ready, 1)
+    far = time.time() + 10 * 365 * 86_400.0
+    followed(ready, far)
+    with writing(ready) as connection:
+        deliveries.put_back(connection, queued(ready)[0].number, far, "")
+    async with running(config, ready):
+        await until(lambda: statuses(ready) == ["sent"], "it is sent")
+    assert len(receiver.requests) == 1
+
+
+async def test_an_error_of_our_own_leaves_no_message_marked_as_being_sent(
+    config: Config, ready: Engine, receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, calls = webhook.signature, []
+
+    def fail_once(*arguments: Any) -> str:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise ZeroDivisionError
+        return usual(*arguments)
+
+    monkeypatch.setattr(webhook, "signature", fail_once)
+    arrive(ready, 1)
+    async with running(config, ready):
+        await until(lambda: statuses(ready) == ["sent"], "it is sent")
+    assert (len(calls), len(receiver.requests)) == (2, 1)
 
 
 async def test_secrets_of_another_key_are_a_failure_in_words_and_no_crash(
