@@ -24,6 +24,13 @@ class _Worker(HandOverWorker):
         stopping.set()
         super().handle_exit(sig, frame)
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            # gunicorn would go on listening until the last request is answered: who comes now would wait for nobody.
+            for listener in self.sockets:
+                listener.close()
+
 
 class _Log(Logger):  # type: ignore[misc]  # gunicorn has no types
     """What gunicorn has to say goes where the hub's log goes, in its form."""
