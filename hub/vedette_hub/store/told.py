@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, delete, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, tuple_, update
 
 from vedette_hub.notify.decision import Told
 from vedette_hub.store.alerts import Key
@@ -70,5 +70,5 @@ def count_held(connection: Connection, channel: int, *, most: int) -> int:
     return int(connection.execute(select(func.count()).select_from(some.subquery())).scalar_one())
 
 
-def _of(key: Key, channel: int) -> tuple[object, ...]:
+def _of(key: Key, channel: int) -> tuple[ColumnElement[bool], ...]:
     return told.c.gateway == key[0], told.c.alert == key[1], told.c.channel == channel
