@@ -218,6 +218,9 @@ def test_files_that_are_no_backups_are_refused(saved: Path, tmp_path: Path, new:
         "link inside": pack(
             tmp_path / "x", [index, Member("signing-key", b"", tarfile.SYMTYPE), *others[1:]]
         ).read_bytes(),
+        "changed": pack(
+            tmp_path / "x", [index, Member(others[0].name, bytes(reversed(others[0].body))), *others[1:]]
+        ).read_bytes(),
         "more": pack(tmp_path / "x", [index, *others, Member("more", b"")]).read_bytes(),
         "large index": pack(tmp_path / "x", [Member("backup.json", b" " * 70_000)]).read_bytes(),
         "list": pack(tmp_path / "x", [Member("backup.json", b"[]")]).read_bytes(),
