@@ -25,6 +25,7 @@ from vedette_hub.scoring.scorer import Scored
 from vedette_hub.scoring.service import scoring
 from vedette_hub.scoring.source_alerts import Judgement
 from vedette_hub.times import rfc3339
+from vedette_models.artifact import DETECTORS
 from vedette_models.messages import ChannelReason
 from vedette_models.readings import ReadingBatch
 
@@ -156,7 +157,7 @@ def _results(model: ScoringModel, scored: Scored, now: float) -> Iterator[dict[s
 def _reasons(model: ScoringModel, vectors: NDArray[np.float64]) -> tuple[ChannelReason, ...]:
     """What makes one vector anomalous, by feature, as a gateway would say it."""
     # One of its own: the model's, which all requests share, would keep the vector as a device's newest reading.
-    detector = type(model.detector).build(vectors.shape[1], model.detector.learnt)
+    detector = DETECTORS[model.algorithm](vectors.shape[1], model.detector.learnt)
     detector.resize(1)
     scores = detector.score(ReadingBatch.of([0], [0.0], vectors))
     shares = scores.by_channel[0]

@@ -71,6 +71,7 @@ def train(query_data: TrainQuery, json_data: TrainVectorsIn) -> Any:
         version = registry.find(connection, job.profile, (job.result or {}).get("version", 0))
     if version is None:
         abort(409, f"Job {number} left no version: {job.message}.")
+    scoring().models.forget_newest()
     return {"status": "success", "model": trained_answer(version)}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -23,6 +24,10 @@ VECTOR_ALGORITHMS = ("isolation_forest", "lof", "one_class_svm")
 """Those that judge a vector by itself."""
 
 
+REMEMBERED_SECONDS = 1.0
+"""How long it is remembered which version is the newest; asking costs more than scoring a hundred vectors."""
+
+
 @dataclass(frozen=True)
 class ScoringModel:
     """A version, ready to score."""
@@ -40,16 +45,18 @@ class Models:
         self._engine, self._most = engine, most
         self._kept: OrderedDict[str, ScoringModel] = OrderedDict()
         self._lock = threading.Lock()
+        self._newest: dict[tuple[int, str | None], tuple[float, tuple[int, str]]] = {}
 
     def find(self, features: int, algorithm: str | None = None) -> ScoringModel:
         """The newest version for vectors of so many features, by this algorithm where one is named.
+
+        One that another process has made counts within REMEMBERED_SECONDS, or from `forget_newest` on.
 
         Raises:
             NoModelError: there is none, or this release cannot run it.
         """
         profile = profile_of(features)
-        with reading(self._engine) as connection:
-            newest = registry.newest_name(connection, profile, algorithm)
+        newest = self._newest_of(features, algorithm)
         if newest is None:
             by = f" by {algorithm}" if algorithm else ""
             raise NoModelError(
@@ -63,6 +70,21 @@ class Models:
                 while len(self._kept) > self._most:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(sha256)
+        return found
+
+    def forget_newest(self) -> None:
+        """Look again which version is the newest: there is another one."""
+        self._newest.clear()
+
+    def _newest_of(self, features: int, algorithm: str | None) -> tuple[int, str] | None:
+        now = time.monotonic()
+        known = self._newest.get((features, algorithm))
+        if known is not None and now < known[0] + REMEMBERED_SECONDS:
+            return known[1]
+        with reading(self._engine) as connection:
+            found = registry.newest_name(connection, profile_of(features), algorithm)
+        if found is not None:
+            self._newest[features, algorithm] = (now, found)
         return found
 
     def _load(self, profile: str, version: int, sha256: str) -> ScoringModel:

@@ -53,8 +53,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     prepare_signing_key(config.state_dir, engine)
     segment = Segment("pump-1", (1.0, 2.0), ((1.0, None), (2.0, 3.0)))
     samples = SampleBatch("pump", ("flow", "heat"), (segment,), 3.0)
-    for subject, body in (("alerts", row(1, alert(1))), ("samples", row(1, to_bytes(samples)))):
-        commit(engine, parse(topics.gateway_up("gw-1", subject), to_bytes(Delivery((body,)))), 10.0, config.limits)
+    for subject, sent in (("alerts", row(1, alert(1))), ("samples", row(1, to_bytes(samples)))):
+        commit(engine, parse(topics.gateway_up("gw-1", subject), to_bytes(Delivery((sent,)))), 10.0, config.limits)
     app = web_application(config)
     token = people.make_token(engine, "tester", "admin")
     app.extensions["tester"] = {"Authorization": f"Bearer {token}"}
@@ -94,7 +94,7 @@ def problems(app: Any, operation: Any, mode: GenerationMode) -> str:
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["fitting", "unfitting"])
 def test_every_answer_is_one_that_the_specification_describes(api: Any, mode: GenerationMode) -> None:
-    schema = schemathesis.openapi.from_wsgi("/openapi.json", api)
+    schema: Any = schemathesis.openapi.from_wsgi("/openapi.json", api)
     operations = [found.ok() for found in schema.get_all_operations()]
     assert len(operations) > 50
     assert [found for operation in operations if (found := problems(api, operation, mode))] == []
