@@ -103,8 +103,10 @@ class Notifier:
         return followed.more
 
     async def _pause(self) -> None:
+        # Not asyncio.wait_for: up to Python 3.11 it swallows the order to stop when both come at once.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._wake.wait()
 
     async def _finish(self) -> None:
         """Wait for what is under way, also when told to stop once more: by somebody else who failed while stopping."""
