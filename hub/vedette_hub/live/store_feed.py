@@ -25,7 +25,7 @@ from vedette_hub.store.database import describe, reading
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.05
 RETRY_SECONDS = 2.0
 BATCH = 250
 """Alerts read at once; also the most that a client is told of from before it subscribed."""
