@@ -386,7 +386,7 @@ def test_what_is_wrong_with_an_override_names_the_variable(write: Write) -> None
         "VEDETTE_HUB__USERNAME: hub.url: missing, add it to this table",
         'VEDETTE_LIMITS__BATCH: limits.batch: must be a whole number, got "many"',
         'VEDETTE_FOO: unknown variable: variables are called VEDETTE_SECTION__KEY, sections are "gateway", "devices", '
-        '"hub", "time", "limits", "outbox", "models", "samples" or "live"',
+        '"hub", "time", "limits", "outbox", "models", "samples", "live" or "metrics"',
         'VEDETTE_GATWAY__ID: unknown variable, did you mean "VEDETTE_GATEWAY__ID"?',
         "VEDETTE_STREAMS__0__TOPIC: unknown variable: streams and profiles are set in the file only",
     ]
