@@ -13,7 +13,8 @@ from typing import Any
 
 from sqlalchemy import Engine
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 from tests.hub.gateway import row, wait_for
 from vedette_hub import state
@@ -32,7 +33,7 @@ SECONDS = 30.0
 class Ear:
     """A client of /ws."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: Connection) -> None:
         self.socket = socket
 
     def say(self, kind: str, **data: Any) -> None:
