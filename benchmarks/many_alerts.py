@@ -67,10 +67,13 @@ def fill(engine: Engine, number: int, many_gateways: int = 1_000) -> None:
 
 
 def measure(engine: Engine, config: Config, repeats: int = REPEATS) -> dict[str, dict[str, float]]:
-    """Milliseconds (p50, p95, longest) of each question to the API of a store that `fill` has filled."""
+    """Milliseconds (p50 and p95) of each question to the API of a store that `fill` has filled.
+
+    Beside those on the clock are those of processor time, which is all that is comparable on a busy machine.
+    """
     with writing(engine) as connection:
         secret = tokens.new_secret()
-        tokens.add_token(connection, "benchmark", secret, time.time(), role="admin")
+        tokens.add_token(connection, f"benchmark {secret[-8:]}", secret, time.time(), role="admin")
     client = web_application(config).test_client()
     header = {"Authorization": f"Bearer {secret}"}
 
@@ -132,18 +135,22 @@ def _questions(engine: Engine) -> Iterator[tuple[str, str]]:
 
 def _timed(ask: Callable[[], object], repeats: int) -> dict[str, float]:
     ask()
-    taken = []
+    taken, worked = [], []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start, processor = time.perf_counter(), time.process_time()
         ask()
+        worked.append(1000.0 * (time.process_time() - processor))
         taken.append(1000.0 * (time.perf_counter() - start))
         if sum(taken) > 10_000.0:
             break  # slow enough to be seen
     taken.sort()
+    worked.sort()
+    last = min(len(taken) - 1, int(0.95 * len(taken)))
     return {
         "p50_ms": round(taken[len(taken) // 2], 2),
-        "p95_ms": round(taken[min(len(taken) - 1, int(0.95 * len(taken)))], 2),
-        "longest_ms": round(taken[-1], 2),
+        "p95_ms": round(taken[last], 2),
+        "cpu_p50_ms": round(worked[len(worked) // 2], 2),
+        "cpu_p95_ms": round(worked[last], 2),
     }
 
 
@@ -217,7 +224,8 @@ def main() -> None:
         return
     print(f"{chosen.alerts} alerts, {result['store_mb']} MB")
     for name, taken in found.items():
-        print(f"{name:34} p50 {taken['p50_ms']:8.1f} ms   p95 {taken['p95_ms']:8.1f} ms")
+        clock = f"p50 {taken['p50_ms']:8.1f} ms   p95 {taken['p95_ms']:8.1f} ms"
+        print(f"{name:34} {clock}   processor p50 {taken['cpu_p50_ms']:7.1f} ms   p95 {taken['cpu_p95_ms']:7.1f} ms")
 
 
 if __name__ == "__main__":

@@ -47,10 +47,9 @@ def list_alerts(query_data: AlertQuery) -> dict[str, Any]:
     """Alerts, those that reached the hub last first."""
     chosen = query_data.chosen()
     with reading(context().engine) as connection:
-        page = alert_search.page_of_alerts(
-            connection, chosen, limit=query_data.limit, before=query_data.before, offset=query_data.offset
-        )
-        total = alert_search.count_alerts(connection, chosen)
+        search = alert_search.Search(connection, chosen)
+        page = search.page(limit=query_data.limit, before=query_data.before, offset=query_data.offset)
+        total = search.count()
         answers = alert_answers(connection, page.alerts)
     return {"alerts": answers, "total": total.number, "total_exact": total.exact, "next": page.next}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
@@ -16,12 +17,14 @@ from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 from vedette_hub.store.alert_rows import StoredAlert, stored_alert
 from vedette_hub.store.schema import alerts
 
-EXAMINED = 100_000
+EXAMINED = 50_000
 """Alerts that are looked at for one page."""
 FEW = 2_000
 """As many are read and put into order, wherever they are."""
 COUNTED = 10_000
 """As far is counted."""
+COUNTED_AMONG = 20_000
+"""Alerts that are looked at to count those that meet several conditions."""
 
 _FACETS = "ix_alerts_facets"
 _STANDING = "ix_alerts_state_acknowledged_severity_serial"
@@ -84,27 +87,58 @@ class _Driver:
     values: tuple[str, ...] = ()
 
 
+class Search:
+    """One question to the store, of which a page and a count may be wanted."""
+
+    def __init__(self, connection: Connection, chosen: AlertFilter) -> None:
+        self._connection = connection
+        self._chosen = chosen
+        self._conditions = tuple(_conditions(chosen))
+        self._driver, self._few = _driver(connection, chosen)
+
+    def page(self, *, limit: int, before: int | None = None, offset: int = 0) -> AlertPage:
+        """Alerts, those that reached the hub last first, at most `limit`; `before`: the `next` of the page before."""
+        keys = select(_c.serial).where(*self._conditions).order_by(_c.serial.desc()).limit(limit + 1).offset(offset)
+        floor = 0
+        if self._driver is not None and (self._few or _walks(self._driver, self._conditions)):
+            keys = _by(keys, self._driver.index)
+        elif self._conditions:
+            bottom, top = self._ends if before is None else (self._ends[0], min(self._ends[1], before - 1))
+            floor = top - EXAMINED if top - EXAMINED > bottom else 0
+            keys = _by(keys.where(_c.serial > floor, _c.serial <= top), _FACETS)
+        if before is not None:
+            keys = keys.where(_c.serial < before)
+        serials = self._connection.execute(keys).scalars().all()
+        rows = select(alerts).where(_c.serial.in_(serials[:limit])).order_by(_c.serial.desc())
+        found = [stored_alert(row) for row in self._connection.execute(rows).mappings()]
+        if len(serials) > limit:
+            return AlertPage(found, serials[limit - 1])
+        return AlertPage(found, floor + 1 if floor else None)
+
+    def count(self) -> Count:
+        """How many alerts there are, counted up to `COUNTED`; where conditions are many, among the newest only."""
+        query = select(_c.serial).where(*self._conditions).limit(COUNTED + 1)
+        floor = 0
+        if self._driver is not None and (self._few or self._driver.meets == len(self._conditions)):
+            query = _by(query, self._driver.index)
+        elif self._conditions:
+            bottom, top = self._ends
+            floor = top - COUNTED_AMONG if top - COUNTED_AMONG > bottom else 0
+            query = _by(query.where(_c.serial > floor, _c.serial <= top).order_by(_c.serial.desc()), _FACETS)
+        number = int(self._connection.execute(select(func.count()).select_from(query.subquery())).scalar_one())
+        return Count(min(number, COUNTED), number <= COUNTED and not floor)
+
+    @cached_property
+    def _ends(self) -> tuple[int, int]:
+        """All that fit have serials above the first and up to the second."""
+        return _ends(self._connection, self._chosen)
+
+
 def page_of_alerts(
     connection: Connection, chosen: AlertFilter, *, limit: int, before: int | None = None, offset: int = 0
 ) -> AlertPage:
     """Alerts, those that reached the hub last first, at most `limit`; `before` continues: the `next` of a page."""
-    driver, few = _driver(connection, chosen)
-    conditions = tuple(_conditions(chosen))
-    keys = select(_c.serial).where(*conditions).order_by(_c.serial.desc()).limit(limit + 1).offset(offset)
-    floor = 0
-    if driver is not None and (few or _walks(driver, conditions)):
-        keys = _by(keys, driver.index)
-    elif conditions:
-        floor, top = _window(connection, chosen, before)
-        keys = _by(keys.where(_c.serial > floor, _c.serial <= top), _FACETS)
-    if before is not None:
-        keys = keys.where(_c.serial < before)
-    serials = connection.execute(keys).scalars().all()
-    rows = select(alerts).where(_c.serial.in_(serials[:limit])).order_by(_c.serial.desc())
-    found = [stored_alert(row) for row in connection.execute(rows).mappings()]
-    if len(serials) > limit:
-        return AlertPage(found, serials[limit - 1])
-    return AlertPage(found, floor + 1 if floor else None)
+    return Search(connection, chosen).page(limit=limit, before=before, offset=offset)
 
 
 def list_alerts(
@@ -115,18 +149,8 @@ def list_alerts(
 
 
 def count_alerts(connection: Connection, chosen: AlertFilter) -> Count:
-    """How many alerts there are, counted up to `COUNTED`, and where conditions are many, among the newest."""
-    driver, few = _driver(connection, chosen)
-    conditions = tuple(_conditions(chosen))
-    query = select(_c.serial).where(*conditions).limit(COUNTED + 1)
-    floor = 0
-    if driver is not None and (few or driver.meets == len(conditions)):
-        query = _by(query, driver.index)
-    elif conditions:
-        floor, top = _window(connection, chosen, None)
-        query = _by(query.where(_c.serial > floor, _c.serial <= top).order_by(_c.serial.desc()), _FACETS)
-    number = int(connection.execute(select(func.count()).select_from(query.subquery())).scalar_one())
-    return Count(min(number, COUNTED), number <= COUNTED and not floor)
+    """How many alerts there are, counted up to `COUNTED`; where conditions are many, among the newest only."""
+    return Search(connection, chosen).count()
 
 
 def _driver(connection: Connection, chosen: AlertFilter) -> tuple[_Driver | None, bool]:
@@ -145,10 +169,10 @@ def _walks(driver: _Driver, conditions: tuple[ColumnElement[bool], ...]) -> bool
     return len(driver.values) == 1 and driver.meets == len(conditions)
 
 
-def _window(connection: Connection, chosen: AlertFilter, before: int | None) -> tuple[int, int]:
-    """Serials to look at: above the first, up to the second; the first is 0 where there is no more below it."""
+def _ends(connection: Connection, chosen: AlertFilter) -> tuple[int, int]:
+    """Serials of all that fit: above the first, up to the second."""
     oldest, newest = (connection.execute(select(end(_c.serial))).scalar() or 0 for end in (func.min, func.max))
-    bottom, top = oldest - 1, newest if before is None else min(before - 1, newest)
+    bottom, top = oldest - 1, newest
     # No alert that fits is newer than the newest that meets one condition: this is where to begin.
     for driver in _drivers(chosen):
         if driver.column is not None:
@@ -158,7 +182,7 @@ def _window(connection: Connection, chosen: AlertFilter, before: int | None) -> 
             ends = select(func.min(_c.serial), func.max(_c.serial)).where(*driver.conditions)
             first, latest = connection.execute(_by(ends, _OPENED)).one()
             bottom, top = max(bottom, (first or 1) - 1), min(top, latest or 0)
-    return (0 if top - EXAMINED <= bottom else top - EXAMINED), top
+    return bottom, top
 
 
 def _by(query: Select[Any], index: str) -> Select[Any]:

@@ -263,7 +263,7 @@ def test_an_unexpected_error_shows_no_stack_trace(client: Any, call: Call, monke
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("vedette_hub.store.alert_search.page_of_alerts", broken)
+    monkeypatch.setattr("vedette_hub.store.alert_search.Search.page", broken)
     status, body = call("GET", "alerts")
     assert status == 500
     assert "secret" not in str(body)
@@ -273,7 +273,7 @@ def test_a_busy_database_asks_to_try_again(client: Any, call: Call, monkeypatch:
     def locked(*_: object, **__: object) -> None:
         raise OperationalError("SELECT secret", {}, Exception("database is locked"))
 
-    monkeypatch.setattr("vedette_hub.store.alert_search.page_of_alerts", locked)
+    monkeypatch.setattr("vedette_hub.store.alert_search.Search.page", locked)
     answer = client.get("/api/v1/alerts", headers={"Authorization": f"Bearer {client.token}"})
     assert answer.status_code == 503
     assert answer.headers["Retry-After"]

@@ -64,6 +64,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         connection.execute(text("DELETE FROM alerts WHERE serial < 8 OR serial IN (20, 21, 22, 80)"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(alert_search, "EXAMINED", 10)
+        patch.setattr(alert_search, "COUNTED_AMONG", 8)
         patch.setattr(alert_search, "FEW", 4)
         patch.setattr(alert_search, "COUNTED", 12)
         yield engine
