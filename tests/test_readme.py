@@ -16,8 +16,8 @@ import msgspec
 import paho.mqtt.publish
 import pytest
 
-from examples.screenshots import LARGEST, SHOTS
 from tests.brokers import Mosquitto
+from tests.browser.pictures import LARGEST, SHOTS
 from tests.hub.learning.readings import deliver, samples
 from tests.processes import MODULES, ROOT, eventually, run, running
 from vedette_hub.store.database import open_store
@@ -79,10 +79,10 @@ def test_there_is_no_command_that_no_test_here_runs() -> None:
 def test_the_targets_of_make_exist() -> None:
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
-    assert {"demo", "test", "install", "screenshots"} <= set(targets)
+    assert {"demo", "test", "install", "test-browser"} <= set(targets)
 
 
-def test_the_pictures_are_small_and_of_what_the_script_takes() -> None:
+def test_the_pictures_are_small_and_of_what_the_tests_take() -> None:
     shown = re.findall(r"!\[[^\]]+\]\((docs/[a-z]+\.png)\)", README)
 
     assert shown == [f"docs/{name}" for name in SHOTS.values()]

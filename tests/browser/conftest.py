@@ -14,7 +14,7 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 from sqlalchemy import Engine
 
 from tests.brokers import Mosquitto
@@ -44,6 +44,7 @@ def chromium_program() -> str:
 
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as started:
         yield started
 
@@ -140,8 +141,12 @@ key_ring = "keyring"
 [[streams]]
 topic = "plant/{{device}}/telemetry"
 profile = "pump"
-[profiles.pump]
-channels = [{{ name = "vibration", unit = "mm/s", low = 0.0, high = 50.0 }}, {{ name = "temperature", unit = "°C" }}]
+[profiles.pump.channels.vibration]
+unit = "mm/s"
+low = 0
+high = 50
+[profiles.pump.channels.temperature]
+unit = "°C"
 """
 
 

@@ -78,11 +78,11 @@ def test_charts_are_read_off_and_zoomed(filled_plant: Plant, open_page: OpenPage
     page = open_page()
     filled_plant.sign_in(page)
     _open(page, filled_plant, "/devices/hall-a/pump-2")
-    expect(page.locator("svg[role=img]")).to_have_count(4)  # three channels, and the score of the gateway's model
+    expect(page.locator("svg[role=group]")).to_have_count(4)  # three channels, and the score of the gateway's model
     assert page.locator("svg .band").count() >= 3
     assert page.locator("svg .alert-span").count() >= 1
     before = page.locator("[data-said]").text_content() or ""
-    chart = page.locator("svg[role=img]").first
+    chart = page.locator("svg[role=group]").first
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
     assert box is not None

@@ -85,7 +85,7 @@ def bulk() -> Any:
     done = _do(keys, action) if keys else 0
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "application/json":
         return {"done": done, "words": f"{done} alert{'' if done == 1 else 's'} {_DONE[action.action]}"}
-    address = alert_table.chosen(request.args.to_dict()).address
+    address: dict[str, Any] = {**alert_table.chosen(request.args.to_dict()).address}
     return redirect(url_for("alerts_console.page", **address), 303)
 
 

@@ -87,7 +87,13 @@ def _filter(asked: Chosen, now: float) -> AlertFilter:
     if asked.view == "unlabelled" and not texts["label"]:
         texts["label"] = ("none",)
     return AlertFilter(
-        **texts,
+        gateway=texts["gateway"],
+        device=texts["device"],
+        profile=texts["profile"],
+        assignee=texts["assignee"],
+        severity=texts["severity"],
+        kind=texts["kind"],
+        label=texts["label"],
         state=("active",) if asked.view == "active" else (),
         attention=True if asked.view == "attention" else None,
         since=now - int(fields["since"]) * _DAY if fields["since"] else None,

@@ -104,7 +104,7 @@ def _model(
 def _scored(artifact: Artifact, found: Readings, inside: NDArray[np.bool_]) -> _Scored:
     first = max(0, int(np.argmax(inside)) - LEAD) if inside.any() else len(found.time)
     rows = np.arange(max(first, len(found.time) - FOLLOWED), len(found.time))
-    columns = [found.channels.index(name) for name in artifact.channels]
+    columns = np.array([found.channels.index(name) for name in artifact.channels], np.intp)
     score = np.full(len(found.time), np.nan)
     detector = artifact.build()
     detector.resize(1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, render_template, request
+from flask import make_response, render_template, request
+from werkzeug import Response
 
 from vedette_hub.api.caller import maybe_caller
 from vedette_hub.api.context import context
@@ -58,7 +59,7 @@ def attention() -> int:
 
 def part(template: str, **values: Any) -> Response:
     """The part of a page that changes; 304 when it has not. It says how many alerts wait, for the rail."""
-    response = Response(render_template(template, **values), mimetype="text/html")
+    response = make_response(render_template(template, **values))
     response.add_etag()
     response.headers["X-Attention"] = str(attention())
     return response.make_conditional(request)

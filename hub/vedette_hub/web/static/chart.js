@@ -124,7 +124,7 @@
     high += room;
     const x = (time) => LEFT + ((time - view.start) / (view.end - view.start)) * (width - LEFT - RIGHT);
     const y = (value) => TOP + ((high - value) / (high - low)) * (height - TOP - BOTTOM);
-    const svg = element("svg", { viewBox: "0 0 " + width + " " + height, width, height, role: "img" });
+    const svg = element("svg", { viewBox: "0 0 " + width + " " + height, width, height, role: "group" });
     const values = visible.map((i) => series.values[i]).filter((value) => value !== null);
     const summary = number(Math.min(...values)) + " to " + number(Math.max(...values));
     words.textContent = summary + (options.note ? " · " + options.note : "");
@@ -279,7 +279,7 @@
       if (mine !== asked) return;
       answer = found;
       const count = Math.max(0, ...found.channels.map((channel) => channel.readings));
-      said.textContent = clock(view.start, 1e6) + " to " + clock(view.end, 1e6) + " UTC, " + count.toLocaleString("en") + " samples"
+      said.textContent = clock(view.start, 5 * 86400) + " to " + clock(view.end, 5 * 86400) + " UTC, " + count.toLocaleString("en") + " samples"
         + (found.more_channels ? "; " + found.more_channels + " more channels are not shown" : "");
     } catch (error) {
       if (mine !== asked) return;
