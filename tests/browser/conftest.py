@@ -29,7 +29,7 @@ from vedette_hub.store.database import writing
 from vedette_hub.store.tokens import add_token, new_secret
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE = 120_000.0
+PATIENCE = 240_000.0
 """Milliseconds for anything to appear, on a machine that is busy with something else."""
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
@@ -94,7 +94,7 @@ class Plant(HubProcess):
         super().__init__(directory, broker_port)
         # Statuses of the plant come once only.
         text = self.config.read_text().replace("[hub]\n", "[hub]\nsilent_after = 864000.0\n" if filled else "[hub]\n")
-        self.config.write_text(text)
+        self.config.write_text(text + "[learning]\ntrees = 20\n")  # enough to see a training end
         self.url = f"http://127.0.0.1:{self.port}"
         config = Config.model_validate({"hub": {"state_dir": str(self.state_dir)}})
         state.prepare(config.state_dir)
