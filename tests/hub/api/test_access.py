@@ -215,7 +215,7 @@ class World:
 
     def _send(self, client: Any, method: str, rule: str, headers: dict[str, str]) -> int:
         path = re.sub(r"<[^>]+>", lambda found: FILLED.get(found[0], "nobody"), rule)
-        body = {} if method == "GET" or not rule.startswith("/api/") else {"json": {}}
+        body: dict[str, Any] = {} if method == "GET" or not rule.startswith("/api/") else {"json": {}}
         answer = client.open(path, method=method, headers=headers, **body)
         if rule.startswith("/api/") and answer.status_code >= 400:
             assert set(answer.get_json()["error"]) == {"status", "code", "message", "fields"}
