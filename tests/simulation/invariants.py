@@ -95,7 +95,10 @@ def _readings(world: World, found: _Found) -> None:
         for line in path.read_bytes().splitlines() if path.exists() else ():
             fate = json.loads(line)
             fates[fate["device"], fate["sequence"]].append((life, fate["fate"]))
-    settled = {body for _, _, _, body in found.agent["settled"]}
+    settled: dict[bytes, int] = {}
+    """The life in which each was settled first."""
+    for life, _, _, body in found.agent["settled"]:
+        settled.setdefault(body, life)
     dead = Counter(topic for _, topic, _, _ in found.agent["dead"])
     alerts = [
         (witness.lives.get(epoch, len(witness.traces)), messages.from_bytes(Alert, body))
@@ -113,10 +116,11 @@ def _readings(world: World, found: _Found) -> None:
             continue
         device, sequence = topic.split("/")[1], int(json.loads(payload)["seq"])
         scored = [life for life, fate in fates[device, sequence] if fate == "scored"]
-        durable = digest(Message(topic, payload)) in settled
-        if not scored and not durable:
+        durable = settled.get(digest(Message(topic, payload)))
+        if not scored and durable is None:
             story.wrong("every acknowledged reading has one fate", f"{device}/{sequence} has {fates[device, sequence]}")
-        if not again and (len(scored) > 1 if durable else len(scored) > len(set(scored))):
+        later = durable is not None and any(life > durable for life in scored)
+        if not again and (later or len(scored) > len(set(scored))):
             story.wrong("no reading is scored twice", f"{device}/{sequence} in the lives {scored}")
         since = durable_in.get((device, json.loads(payload)["ts"]))
         if not again and since is not None and any(life > since for life in scored):

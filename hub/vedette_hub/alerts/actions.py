@@ -15,7 +15,7 @@ def act(engine: Engine, key: Key, action: Action) -> StoredAlert | None:
     Doing the same again changes nothing but the history.
     """
     with writing(engine) as connection:
-        found = find_alert(connection, key)
+        found = find_alert(connection, key, to_change=True)
         if found is None:
             return None
         record = found.record
