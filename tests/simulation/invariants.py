@@ -43,6 +43,9 @@ def unsettled(world: World) -> str:
     )
     if rows or losses:
         return f"{rows} rows and {losses} losses are still in the outbox"
+    local = agent._local
+    if local._wake.is_set() or local._missed or local._foreign:
+        return "alerts are still to be published or cleared at the devices' broker"
     for broker in world.brokers.values():
         for name, session in broker.sessions.items():
             if session.queue or session.in_flight:
@@ -182,12 +185,12 @@ def _effects(world: World, found: _Found) -> Counter[Key]:
             done[key] += reports.pop(body, 0)
         else:
             wanted = _segments(body)
-            done[key] += min((segments[segment] for segment in wanted), default=1)
-            for segment in wanted:
-                segments.pop(segment, 0)
+            # Rows of two lives may hold the same readings: each accounts for one of them.
+            done[key] += min((min(1, segments[segment]) for segment in wanted), default=1)
+            segments.subtract(segment for segment in wanted if segments[segment])
     for what, left in (("alert event", events), ("report", reports), ("sample", segments)):
-        if left:
-            story.wrong("every row has one effect", f"the hub has {sum(left.values())} {what}s that nobody sent")
+        if left.total():
+            story.wrong("every row has one effect", f"the hub has {left.total()} {what}s that nobody sent")
     newest: dict[str, int] = defaultdict(int)
     for row in hub["alert_events"]:
         newest[row["alert"]] = max(newest[row["alert"]], row["revision"])
