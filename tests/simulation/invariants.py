@@ -140,12 +140,12 @@ def _rows(world: World, found: _Found) -> None:
     rows: dict[Key, bytes] = {
         (PRIORITIES[rank], epoch, sequence): body for rank, epoch, sequence, body in found.agent["row"]
     }
-    lost = {
-        (row["priority"], row["epoch"], number)
-        for row in hub["losses"]
-        if row["gateway"] == "gw"
-        for number in range(row["first"], row["last"] + 1)
-    }
+    lost: set[Key] = set()
+    for row in hub["losses"]:
+        if row["last"] - row["first"] > len(rows):
+            story.wrong("a sound database is kept", f"declared lost, of unknown extent: {row['reason']}")
+        elif row["gateway"] == "gw":
+            lost |= {(row["priority"], row["epoch"], number) for number in range(row["first"], row["last"] + 1)}
     done = _effects(world, found)
     for key, count in sorted(done.items()):
         if key not in rows:
