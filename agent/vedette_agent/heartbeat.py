@@ -62,7 +62,7 @@ class Heartbeat:
         self._config, self._tally, self._learnt = config, tally, learnt
         self._outbox, self._database, self._telemetry, self._hub = outbox, database, telemetry, hub
         self._more_problems, self._updater = more_problems, updater
-        self._started = self._clock.now()
+        self._started, self._began = self._clock.now(), self._clock.uptime()
         self._box = Stats(0, 0, None, 0, 0)
         self._box_problem: str | None = None
         self._file_problem: str | None = None
@@ -167,9 +167,8 @@ class Heartbeat:
         """Whether readings arrive: `receiving`, `stalled`, `waiting` or `disconnected`."""
         return status.ingest_state(
             connected=self._telemetry.subscribed,
-            last_arrival=self._telemetry.last_arrival,
-            started=self._started,
-            now=self._clock.now(),
+            silence=self._telemetry.quiet_for(),
+            running=self._clock.uptime() - self._began,
             stalled_after=self._config.gateway.stalled_after,
         )
 

@@ -42,15 +42,16 @@ class Tally:
         return Counters(**{**vars(self), "dead_by_reason": dict(self.dead_by_reason)})
 
 
-def ingest_state(
-    *, connected: bool, last_arrival: float | None, started: float, now: float, stalled_after: float
-) -> str:
-    """`disconnected`, `waiting` (nothing has arrived yet), `stalled` or `receiving`; times in seconds."""
+def ingest_state(*, connected: bool, silence: float | None, running: float, stalled_after: float) -> str:
+    """`disconnected`, `waiting` (nothing has arrived yet), `stalled` or `receiving`.
+
+    `silence`: since something has arrived, None: nothing has; `running`: since the start; both in seconds.
+    """
     if not connected:
         return "disconnected"
-    if now - (last_arrival or started) > stalled_after:
+    if (running if silence is None else silence) > stalled_after:
         return "stalled"
-    return "waiting" if last_arrival is None else "receiving"
+    return "waiting" if silence is None else "receiving"
 
 
 def last_will(gateway: str) -> bytes:

@@ -1,8 +1,8 @@
 """Traces: what took how long, told to a collector as OpenTelemetry. While they are off, nothing of it is imported.
 
-    with span("ingest.batch", messages=12) as it:
-        …
-        it.set_attribute("rows", 40)
+with span("ingest.batch", messages=12) as it:
+    …
+    it.set_attribute("rows", 40)
 """
 
 from __future__ import annotations

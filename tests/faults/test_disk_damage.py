@@ -203,6 +203,25 @@ def test_a_destroyed_database_is_declared_to_the_hub(record_property: Observed) 
     record_property("observed", "10 delivered before, the loss on record by epoch and class, 1 of 1 delivered after it")
 
 
+@pytest.mark.fault(
+    fault="a commit fails for no known reason, and the file cannot be examined either",
+    expected="refused and said; the sound database stays in use",
+)
+def test_what_cannot_be_examined_is_not_taken_for_damaged(tmp_path: Path, record_property: Observed) -> None:
+    box = open_box(tmp_path)
+    box.commit(something(1), 1.0)
+    connection = box.database.connection
+    connection.set_progress_handler(lambda: True, 1)
+    with pytest.raises(OutboxError, match="should not happen"):
+        box.commit(something(2), 2.0)
+    connection.set_progress_handler(None, 0)
+    assert box.replaced == 0
+    box.commit(something(2), 2.0)
+    assert [row.sequence for row in box.pending_hub(10)] == [1, 2]
+    box.close()
+    record_property("observed", "refused; not set aside; the next commit went through")
+
+
 def test_of_many_damaged_databases_the_newest_two_are_kept(tmp_path: Path) -> None:
     for _ in range(5):
         (tmp_path / "agent.db").write_bytes(os.urandom(8192))

@@ -236,17 +236,25 @@ class Gateway:
         if self.agent is None:
             return
         left = int(self.random.expovariate(1 / 25))
+        committing = False
 
         def count() -> int:
             nonlocal left
-            left -= 1
-            return left == -1  # once
+            left -= not committing
+            return left == -1 and not committing  # once
 
-        self.agent._outbox.database.connection.set_progress_handler(count, 5)
+        def begins(statement: str) -> None:
+            nonlocal committing
+            committing = statement == "COMMIT"  # SQLite may say that it was interrupted when it has committed
+
+        connection = self.agent._outbox.database.connection
+        connection.set_progress_handler(count, 5)
+        connection.set_trace_callback(begins)
 
     def _calm(self) -> None:
         if self.agent is not None:
             self.agent._outbox.database.connection.set_progress_handler(None, 0)
+            self.agent._outbox.database.connection.set_trace_callback(None)
 
     @property
     def database(self) -> Path:

@@ -51,6 +51,7 @@ class Link:
     def cut(self, *, client_after: float = 0.0, broker_after: float = 0.0, why: str = "the connection is gone") -> None:
         """End it; each end learns so after so many seconds."""
         if not self.up:
+            self._dying = False  # what a program wrote last does not outlive the broker it was meant for
             return
         self.up = False
         self._loop.call_at(self._loop.now + client_after, self.client_lost, why, context=self._client)

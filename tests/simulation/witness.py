@@ -26,17 +26,17 @@ LOG = (
     "CREATE TEMP TRIGGER seen_event AFTER INSERT ON history BEGIN "
     "INSERT INTO seen VALUES ('event', 0, '', 0, NEW.body); END",
     "CREATE TEMP TRIGGER seen_settled AFTER INSERT ON settled BEGIN "
-    "INSERT INTO seen VALUES ('settled', 0, '', NEW.packet_id, NEW.digest); END",
+    "INSERT INTO seen VALUES ('settled', {life}, '', NEW.packet_id, NEW.digest); END",
     "CREATE TEMP TRIGGER seen_dead AFTER INSERT ON dead_letter BEGIN "
     "INSERT INTO seen VALUES ('dead', 0, NEW.topic, 0, NEW.sample); END",
 )
 """A copy of what the agent commits, made by its own transactions: it is there exactly if that is."""
 
 
-def log(connection: sqlite3.Connection) -> None:
-    """Have a database keep that copy."""
+def log(connection: sqlite3.Connection, life: int) -> None:
+    """Have a database keep that copy while the agent lives this life."""
     for statement in LOG:
-        connection.execute(statement)
+        connection.execute(statement.replace("{life}", str(life)))
 
 
 class Witness:
@@ -58,11 +58,15 @@ class Witness:
         self.counter = 0
         """Of the manifest that the gateway accepted last."""
         self.counter_lost = False
+        self._accepting: tuple[str, float] | None = None
+        """Nonce and clock of the agent as it wrote its journal last."""
         self.activations: set[Activation] = set()
         """What the agent has written down to be reported."""
         self.used: str | None = None
         """SHA-256 of the model that runs in this life."""
         self._told_counter = 0
+        self._told_lost = False
+        """Whether a status may say that there is no counter; one from before the next order may come after it."""
 
     # ---------------------------------------------------------------- beside the agent
 
@@ -74,22 +78,25 @@ class Witness:
 
     def watch(self, agent: Agent) -> None:
         """Look at what this life does."""
-        log(agent._outbox.database.connection)
+        log(agent._outbox.database.connection, len(self.traces) - 1)
         self.used = None
         self.lives[agent._outbox.epoch] = len(self.traces) - 1
         updater = agent._updater
         assert updater is not None
         store, write, use = updater._store, updater._store.write, agent.use
+        if self._is_news(store.journal) and self._accepting is not None:  # killed as it was on the disk
+            self._accepted(store.journal, *self._accepting)
         if not self.counter_lost and (store.journal.counter or 0) < self.counter:
             self._story.wrong(
                 "counters never go back", f"the agent resumes with {store.journal.counter} after {self.counter}"
             )
 
         def written(journal: Journal) -> None:
+            self._accepting = updater.nonce, agent._clock.now()
             write(journal)
             self.activations.update(journal.unreported)
-            if journal.counter is not None and (journal.counter != self.counter or self.counter_lost):
-                self._accepted(journal, updater.nonce, agent._clock.now())
+            if self._is_news(journal):
+                self._accepted(journal, *self._accepting)
 
         async def used(profile: str, model: Model | None) -> None:
             await use(profile, model)
@@ -99,9 +106,13 @@ class Witness:
         store.write = written  # type: ignore[method-assign]  # looked at, not changed
         agent.use = used  # type: ignore[method-assign]  # looked at, not changed
 
+    def _is_news(self, journal: Journal) -> bool:
+        """Whether this journal has another manifest than the one that was accepted last."""
+        return journal.counter is not None and (journal.counter != self.counter or self.counter_lost)
+
     def lose_journal(self) -> None:
         """The disk has lost what the agent knew of its models, and of what it had still to tell."""
-        self.counter_lost = True
+        self.counter_lost = self._told_lost = True
         self.activations.clear()
 
     def _accepted(self, journal: Journal, nonce: str, now: float) -> None:
@@ -168,11 +179,13 @@ class Witness:
     def _status(self, status: Status) -> None:
         if not status.online:
             return
-        if status.manifest < self._told_counter and not (self.counter_lost and status.manifest == 0):
+        if status.manifest < self._told_counter and not (self._told_lost and status.manifest == 0):
             self._story.wrong(
                 "counters never go back", f"a status says {status.manifest}, one before said {self._told_counter}"
             )
         self._told_counter = max(self._told_counter, status.manifest)
+        if status.manifest >= self.counter and not self.counter_lost:
+            self._told_lost = False
 
     # ------------------------------------------------------------------------ at the end
 

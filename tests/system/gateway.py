@@ -56,6 +56,10 @@ max_age = "none"
 
 [outbox]
 history_rows = 100_000
+
+# A second of these devices lasts a fortieth of one: what a restarted broker lets overtake, or repeats, is no flood.
+[limits]
+device_rate = 1_000
 {more}"""
 HUB = """
 [hub]

@@ -48,7 +48,7 @@ def test_nothing_new_is_taken_for_something_old(
     eventually(lambda: len(gateway.api.alerts()) > known + 5, "new alerts are at the hub", 60.0)
     devices.stop()
 
-    readings = check_readings(Accounts(gateway.trace), devices.acknowledged, interruptions=2)
+    readings = check_readings(Accounts(gateway.trace), devices.acknowledged, 2 * RECEIVE_MAXIMUM)
     history = delivered(gateway)
     events = Counter(event for alert in gateway.api.alerts() for event in gateway.api.events(alert))
     assert set(events.values()) == {1}, "no event has two effects"

@@ -26,6 +26,17 @@ LOG_BYTES = 8 * 1024 * 1024
 """What the write-ahead log takes on the disk, from the start and for good."""
 SPARE_BYTES = 32 * 1024 * 1024
 """Room beside the outbox's rows: history, dead letters, alert states."""
+_PASSING = (
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+)
+"""Primary result codes of a disk, or a machine, in trouble: they say nothing of what the file holds."""
 ROW_BYTES = 320
 """What a row takes beside its body: ids, topic, and its places in the indices."""
 
@@ -222,13 +233,15 @@ def set_aside(path: Path, now: float) -> Path:
 
 
 def _is_whole(connection: sqlite3.Connection) -> bool:
+    """Whether nothing wrong is found; a disk that does not let us look proves nothing."""
     try:
         if connection.in_transaction:
             connection.rollback()
         # the text that makes a table is no structure: SQLite checks it as little as what stands in the rows
         return connection.execute("PRAGMA integrity_check(1)").fetchall() == [("ok",)] and not differs(connection)
-    except (sqlite3.Error, UnicodeDecodeError):  # it quotes what it finds
-        return False
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # it quotes what it finds
+        code = getattr(error, "sqlite_errorcode", None)
+        return code is not None and code & 0xFF in _PASSING
 
 
 def _close(connection: sqlite3.Connection | None) -> None:

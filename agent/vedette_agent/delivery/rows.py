@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from vedette_models.messages import Priority
 
 
+RowKey = tuple[str, str, int]
+"""(epoch, class, sequence): the same for one row in every database, and at the hub."""
+
+
 class PendingRow(NamedTuple):
     """A row on its way to a sink."""
 
@@ -17,6 +21,11 @@ class PendingRow(NamedTuple):
     sequence: int
     topic: str | None
     body: bytes
+
+    @property
+    def key(self) -> RowKey:
+        """What it is known by."""
+        return self.epoch, self.priority, self.sequence
 
 
 class Stats(NamedTuple):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vedette_agent.config import Broker
     from vedette_agent.delivery.database_thread import DatabaseThread
     from vedette_agent.delivery.outbox import Outbox
-    from vedette_agent.delivery.rows import PendingRow
+    from vedette_agent.delivery.rows import PendingRow, RowKey
     from vedette_agent.mqtt.message import Message
 
 logger = logging.getLogger(__name__)
@@ -90,8 +90,8 @@ class Uplink:
         self._outbox, self._database = outbox, database
         self._on_connected, self._updates, self._live = on_connected, updates, live
         self._wake = asyncio.Event()
-        self._sent: dict[int, float] = {}
-        """When each row on its way was sent last, by row id."""
+        self._sent: dict[RowKey, float] = {}
+        """When each row on its way was sent last; a database that replaces a damaged one begins its ids anew."""
         self._receipts: list[Receipt] = []
         self._resend = RESEND_FIRST
         self.last_receipt: float | None = None
@@ -146,9 +146,9 @@ class Uplink:
             # Delivery must go on: what is receipted makes the room that the report needs.
             logger.error("uplink: %s", error)
         rows = await self._database(self._outbox.pending_hub, WINDOW)
-        self._sent = {row.id: self._sent[row.id] for row in rows if row.id in self._sent}
-        due = [row for row in rows if now - self._sent.get(row.id, float("-inf")) > self._resend]
-        if any(row.id in self._sent for row in due):
+        self._sent = {row.key: self._sent[row.key] for row in rows if row.key in self._sent}
+        due = [row for row in rows if now - self._sent.get(row.key, float("-inf")) > self._resend]
+        if any(row.key in self._sent for row in due):
             self._resend = min(2 * self._resend, RESEND_LONGEST)
             logger.warning(
                 "hub: %d rows without a receipt are sent again; is the hub running? (next try after %.0f s)",
@@ -159,7 +159,7 @@ class Uplink:
             topic = topics.gateway_up(self.gateway, priority)
             await self.connection.publish(topic, messages.to_bytes(delivery))
         sent = self._clock.uptime()
-        self._sent.update((row.id, sent) for row in due)
+        self._sent.update((row.key, sent) for row in due)
 
     # ---------------------------------------------------------- connection's listener
 

@@ -1,8 +1,12 @@
-"""Fetcher: artefacts by their exact hash from the hub's broker. Asking does not wait: what comes wakes the updater."""
+"""Fetcher: artefacts by their exact hash from the hub's broker. Asking does not wait: what comes wakes the updater.
+
+Other bytes under that name have not come: they are no fault of the model, and the hub publishes the right ones again.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +14,7 @@ from typing import TYPE_CHECKING
 from vedette_agent.clock import SYSTEM, Clock
 from vedette_agent.mqtt.transport import NotConnected
 from vedette_models import topics
+from vedette_models.rejection import Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -58,22 +63,33 @@ class Fetcher:
             return False
         asked = self._asked.get(name)
         if asked is not None and asked.data is None and payload:
-            asked.data = payload
-            self._arrived()
+            self._look_at(asked, name, payload)
         return True
 
+    def _look_at(self, asked: _Asked, sha256: str, payload: bytes) -> None:
+        came = hashlib.sha256(payload).hexdigest()
+        if came == sha256:
+            asked.data = payload
+        else:
+            problem = f"{Rejection.WRONG_HASH}: the broker gives other bytes under its name, {came}"
+            if problem == asked.problem:
+                return
+            asked.problem = problem
+            if asked.wait == self._timeout:  # told at once, the first time
+                asked.due = self._clock.uptime()
+        self._arrived()
+
     async def get(self, sha256: str) -> bytes | None:
-        """The bytes that came under this name, verified by nobody yet; None: not yet, it has been asked for."""
+        """The bytes with this hash, verified by nobody else yet; None: not yet, it has been asked for."""
         connection = self._connection
         asked = self._asked.get(sha256)
         if asked is None:
             asked = self._asked[sha256] = _Asked(self._timeout, self._clock.uptime() + self._timeout)
         if asked.data is None and not asked.subscribed and connection is not None and connection.up:
-            asked.subscribed = True
+            asked.subscribed, asked.problem = True, ""
             try:
                 async with asyncio.timeout(self._timeout):
                     await connection.subscribe([topics.artifact(sha256)], retained_always=True)
-                asked.problem = ""
             except (NotConnected, TimeoutError) as error:
                 asked.problem = str(error) or "the broker does not answer"
                 logger.warning("artefact %s: %s", sha256, asked.problem)

@@ -66,6 +66,8 @@ class Runner:
         self._profiles, self._store, self._watches, self._clock = profiles, store, watches, clock
         self._using: dict[str, Running] = {}
         self._models: dict[str, Model] = {}
+        self._to_resume: set[str] = set()
+        """Profiles whose model could not be resumed, since the disk refused what has to be written first."""
         self._probation = None if terms is None else Probation(terms, clock, wake)
 
     @property
@@ -81,14 +83,40 @@ class Runner:
         }
 
     async def start(self) -> None:
-        """Run what ran when we stopped, before any reading; what is damaged gives way to the one before."""
+        """Run what ran when we stopped, before any reading; what is damaged gives way to the one before.
+
+        Where the disk refuses what has to be written first, the one before runs meanwhile: it has proved itself.
+        """
         for profile in self._profiles:
             try:
                 await self._resume(profile)
             except OSError as error:
                 self._say(f"profile {profile}: the state of its model cannot be written: {error}")
+                self._to_resume.add(profile)
+                await self._use_previous(profile)
             except Exception:
                 logger.exception("profile %s: its model cannot be resumed; please report this", profile)
+
+    async def _resume_late(self) -> None:
+        """Run what could not be resumed at the start.
+
+        Raises:
+            OSError: the disk refuses still.
+        """
+        for profile in sorted(self._to_resume):
+            await self._resume(profile)
+            self._to_resume.discard(profile)
+
+    async def _use_previous(self, profile: str) -> None:
+        """Run the version before without writing anything, if it can be read."""
+        previous = self._store.journal.previous.get(profile)
+        try:
+            model = None if previous is None else await self._load(profile, previous.release)
+        except OSError:
+            return
+        if previous is not None and model is not None and not previous.on_probation:
+            logger.warning("profile %s: version %d runs until it can", profile, previous.release.version)
+            await self._use(profile, previous, model)
 
     def stopped(self) -> None:
         """The agent was told to stop: that is no fault of a model that is being tried."""

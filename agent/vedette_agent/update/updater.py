@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RETRY = 60.0
+RETRY = 10.0
 """Seconds until another try after a disk that refused."""
 WAITING = 4
 """Manifests that wait to be looked at; the newest count."""
@@ -140,6 +140,7 @@ class Updater(Runner):
 
     async def _step(self) -> float | None:
         """Take orders, bring every profile nearer to them, report; seconds until another look, None: none is needed."""
+        await self._resume_late()
         await self._report()
         while self._waiting:
             self._accept(self._waiting[0])

@@ -24,7 +24,7 @@ def act(engine: Engine, key: Key, action: Action) -> StoredAlert | None:
 def act_on_all(engine: Engine, keys: Sequence[Key], action: Action) -> dict[Key, StoredAlert]:
     """Do the same about several alerts, about all or none; those that there are, as they are afterwards."""
     with writing(engine) as connection:
-        found = load_alerts(connection, keys)
+        found = load_alerts(connection, keys, to_change=True)
         changed = [
             (record, stored.serial)
             for stored in found.values()

@@ -17,7 +17,7 @@ def take_events(connection: Connection, events: Sequence[tuple[Alert, str]], now
     """Apply events, each with the JSON it came as, in any order; of an alert so many revisions are kept."""
     if not events:
         return
-    stored = load_alerts(connection, {(event.gateway, event.id) for event, _ in events})
+    stored = load_alerts(connection, {(event.gateway, event.id) for event, _ in events}, to_change=True)
     records = {key: alert.record for key, alert in stored.items()}
     rule = by_rules([one.rule for one in list_rules(connection)])
     newest: dict[Key, str] = {}

@@ -25,6 +25,15 @@ from vedette_models.messages import (
 MAX_NUMBER = 2**53
 """Largest revision, sequence number or count: what every JSON reader and database can hold."""
 
+MAX_BODY = 131_072
+"""Most bytes of an alert or a report: what the history keeps of each."""
+
+MAX_LOSSES, MAX_DAMAGES, MAX_EPOCHS, MAX_ACTIVATIONS = 200, 20, 16, 200
+"""Most that one report says of each; epochs: of each damage. Agents say half as many at most."""
+
+MAX_COALESCED = 1_000
+"""Most ranges of rows that one alert stands for."""
+
 MAX_CHANNELS = 512
 """Most channels of a batch of samples."""
 
@@ -147,16 +156,20 @@ def _row(topic: str, gateway: str, priority: Priority, row: Row) -> RowArrival:
         match priority:
             case "alerts":
                 content = alert = from_bytes(Alert, raw)
-                fault = _alert_fault(alert, gateway) or _coalesced_fault(alert, row.sequence)
+                fault = _size_fault(raw) or _alert_fault(alert, gateway) or _coalesced_fault(alert, row.sequence)
             case "reports":
                 content = report = from_bytes(Report, raw)
-                fault = _report_fault(report)
+                fault = _size_fault(raw) or _report_fault(report)
             case "samples":
                 content = samples = from_bytes(SampleBatch, raw)
                 fault = _samples_fault(samples)
     except MessageError as error:
         fault = str(error)
     return RowArrival(topic, gateway, priority, row.epoch, row.sequence, raw, None if fault else content, fault)
+
+
+def _size_fault(raw: bytes) -> str:
+    return f"{len(raw)} bytes, at most {MAX_BODY}" if len(raw) > MAX_BODY else ""
 
 
 def _alert_fault(alert: Alert, gateway: str) -> str:
@@ -176,6 +189,8 @@ def _coalesced_fault(alert: Alert, sequence: int) -> str:
     """A row may speak only for rows before it, and for no more than its events."""
     if (coalesced := alert.coalesced) is None:
         return ""
+    if len(coalesced.rows) > MAX_COALESCED:
+        return f"Alert: {len(coalesced.rows)} ranges of rows, at most {MAX_COALESCED}"
     before = 0
     for first, last in coalesced.rows:
         if not before < first <= last < sequence:
@@ -188,6 +203,14 @@ def _coalesced_fault(alert: Alert, sequence: int) -> str:
 
 
 def _report_fault(report: Report) -> str:
+    for name, found, most in (
+        ("losses", len(report.losses), MAX_LOSSES),
+        ("damages", len(report.damages), MAX_DAMAGES),
+        ("epochs of a damage", max((len(damage.epochs) for damage in report.damages), default=0), MAX_EPOCHS),
+        ("activations", len(report.activations), MAX_ACTIVATIONS),
+    ):
+        if found > most:
+            return f"Report: {found} {name}, at most {most}"
     for loss in report.losses:
         if fault := _name_fault("Report: epoch", loss.epoch, path=True):
             return fault

@@ -188,13 +188,7 @@ class _Batch:
             self._touched[key].add(arrival.sequence)
             return
         try:
-            if isinstance(arrival.content, Report):
-                self._report(arrival, arrival.content, ledgers)
-            if isinstance(arrival.content, Alert) and arrival.content.coalesced is not None:
-                # One effect for all of them: the rows that are gone will not come, and this one says what they were.
-                for first, last in arrival.content.coalesced.rows:
-                    ledgers[key].add(first, last)
-            ledgers[key].add(arrival.sequence)
+            new = _count(arrival, ledgers)
         except LedgerFullError as error:
             news.held_back += 1
             self._outcome.held_back += 1
@@ -205,26 +199,28 @@ class _Batch:
         self._outcome.rows += 1
         if arrival.content is None:
             self._keep_unparsed(arrival)
+        elif isinstance(arrival.content, Report):
+            self._report(arrival, arrival.content, new)
         elif isinstance(arrival.content, Alert):
             self._events.append((arrival.content, arrival.raw.decode()))
         elif isinstance(arrival.content, SampleBatch):
             self._samples.append((arrival.gateway, arrival.content))
 
-    def _report(self, arrival: RowArrival, report: Report, ledgers: dict[LedgerKey, Ledger]) -> None:
+    def _report(self, arrival: RowArrival, report: Report, new: Sequence[int]) -> None:
+        """`new`: of each loss, how many rows are lost by it."""
         gateway = arrival.gateway
-        for loss in report.losses:
-            key: LedgerKey = (gateway, loss.priority, loss.epoch)
-            lost = ledgers[key].add(loss.first, loss.last)
-            self._touched.setdefault(key, set())
-            fleet_store.add_loss(self._connection, gateway, loss, lost, report.time, self._now)
+        for loss, lost in zip(report.losses, new, strict=True):
+            self._touched.setdefault((gateway, loss.priority, loss.epoch), set())
             self._news[gateway].lost_rows += lost
             if lost:
                 logger.warning("gateway %r declares %d %s lost: %s", gateway, lost, loss.priority, loss.reason)
+        losses = list(zip(report.losses, new, strict=True))
+        fleet_store.add_losses(self._connection, gateway, losses, report.time, self._now)
         for damage in report.damages:
             self._damage(gateway, damage)
         rollout_store.add_activations(self._connection, gateway, report.activations, report.time, self._now)
         missing = {item.sha256 for item in report.activations if item.outcome == "missing"}
-        rollout_store.publish_again(self._connection, missing)
+        rollout_store.publish_again(self._connection, missing, self._now)
         fleet_store.add_report(self._connection, gateway, report, arrival.raw.decode(), self._now)
 
     def _damage(self, gateway: str, damage: Damage) -> None:
@@ -233,10 +229,12 @@ class _Batch:
         What is on its way from the time before may still come, and counts.
         """
         logger.warning("gateway %r has lost what its database held: %s", gateway, damage.reason)
-        for epoch in damage.epochs or (UNKNOWN_EPOCH,):
-            for priority in PRIORITIES:
-                loss = DeclaredLoss(priority, epoch, 1, MAX_NUMBER, f"unknown extent: {damage.reason}")
-                fleet_store.add_loss(self._connection, gateway, loss, 0, damage.time, self._now)
+        losses = [
+            (DeclaredLoss(priority, epoch, 1, MAX_NUMBER, f"unknown extent: {damage.reason}"), 0)
+            for epoch in damage.epochs or (UNKNOWN_EPOCH,)
+            for priority in PRIORITIES
+        ]
+        fleet_store.add_losses(self._connection, gateway, losses, damage.time, self._now)
 
     def _keep_unparsed(self, arrival: RowArrival | UnparsedArrival) -> None:
         if arrival.gateway is not None:
@@ -260,6 +258,30 @@ class _Batch:
         due = {name: due_after_status(manifest, self._statuses[name], self._now) for name, manifest in issued.items()}
         changed = {name: what for name, what in due.items() if what != issued[name].due}
         rollout_store.mark_manifests(self._connection, changed)
+
+
+def _count(arrival: RowArrival, ledgers: dict[LedgerKey, Ledger]) -> list[int]:
+    """Count a row, and those it speaks for, as dealt with; how many each range of these had that were new.
+
+    Raises:
+        LedgerFullError: a ledger cannot hold them; all ledgers are as they were, so that the row may come again.
+    """
+    key: LedgerKey = (arrival.gateway, arrival.priority, arrival.epoch)
+    speaks_for: list[tuple[LedgerKey, int, int]] = []
+    if isinstance(arrival.content, Report):
+        losses = arrival.content.losses
+        speaks_for = [((arrival.gateway, loss.priority, loss.epoch), loss.first, loss.last) for loss in losses]
+    elif isinstance(arrival.content, Alert) and arrival.content.coalesced is not None:
+        # One effect for all of them: the rows that are gone will not come, and this one says what they were.
+        speaks_for = [(key, first, last) for first, last in arrival.content.coalesced.rows]
+    before = {of: ledgers[of].copy() for of in {key, *(of for of, _, _ in speaks_for)}} if speaks_for else {}
+    try:
+        new = [ledgers[of].add(first, last) for of, first, last in speaks_for]
+        ledgers[key].add(arrival.sequence)
+    except LedgerFullError:
+        ledgers.update(before)
+        raise
+    return new
 
 
 def _receipts(ledgers: dict[LedgerKey, Ledger], wanted: dict[LedgerKey, set[int]]) -> dict[str, list[Receipt]]:

@@ -40,6 +40,8 @@ BATCH_BYTES = 1024 * 1024
 RETRY_FIRST, RETRY_LONGEST = 0.5, 30.0
 STANDING_SECONDS = 7 * 86_400.0
 """On connecting, gateways are told again what has been committed of the ledgers that changed since so long ago."""
+STANDING_EPOCHS = 2
+"""Of so many epochs of each class, the newest; what a gateway sends again of others is receipted then."""
 PRUNE_SECONDS = 60.0
 HANG_SECONDS = 120.0
 
@@ -209,7 +211,9 @@ class Ingest:
     def _standing_receipts(self) -> dict[str, list[Receipt]]:
         try:
             with reading(self._engine) as connection:
-                ledgers = fleet_store.recent_ledgers(connection, self._clock() - STANDING_SECONDS)
+                ledgers = fleet_store.recent_ledgers(
+                    connection, self._clock() - STANDING_SECONDS, epochs=STANDING_EPOCHS
+                )
         except SQLAlchemyError as error:
             logger.warning("ingest: no receipts for what was committed before: %s", describe(error))
             return {}

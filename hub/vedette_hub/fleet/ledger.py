@@ -40,6 +40,10 @@ class Ledger:
         """What has been dealt with above the watermark: (first, last), ascending, with a gap before each."""
         return tuple(zip(self._first, self._last, strict=True))
 
+    def copy(self) -> Ledger:
+        """Another with the same numbers."""
+        return Ledger(self._through, self.ranges, max_ranges=self._max_ranges)
+
     def __contains__(self, sequence: int) -> bool:
         if sequence <= self._through:
             return True

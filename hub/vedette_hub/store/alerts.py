@@ -52,13 +52,16 @@ class Action:
     """None with the action `assign`: nobody any more."""
 
 
-def load_alerts(connection: Connection, keys: Collection[Key]) -> dict[Key, StoredAlert]:
-    """Those of the alerts that are there."""
+def load_alerts(connection: Connection, keys: Collection[Key], *, to_change: bool = False) -> dict[Key, StoredAlert]:
+    """Those of the alerts that are there; `to_change`: nobody else changes them until this transaction ends."""
     found: dict[Key, StoredAlert] = {}
-    wanted = list(keys)
+    wanted = sorted(keys)
     for start in range(0, len(wanted), _CHUNK):
         chosen = tuple_(alerts.c.gateway, alerts.c.alert).in_(wanted[start : start + _CHUNK])
-        for row in connection.execute(select(alerts).where(chosen)).mappings():
+        query = select(alerts).where(chosen)
+        if to_change:  # SQLite has one writer, and no such words; in one order, so that nobody waits for each other
+            query = query.order_by(alerts.c.gateway, alerts.c.alert).with_for_update()
+        for row in connection.execute(query).mappings():
             found[(row["gateway"], row["alert"])] = stored_alert(row)
     return found
 
@@ -132,7 +135,7 @@ def _change_numbers(connection: Connection, many: int) -> range:
 def add_events(connection: Connection, events: Iterable[tuple[Alert, str]], now: float, keep: int) -> None:
     """Add events to the history, each revision once; of every alert the first and the newest `keep` revisions stay."""
     rows: list[dict[str, Any]] = []
-    full: list[dict[str, Any]] = []
+    full: set[Key] = set()
     for event, raw in events:
         rows.append(
             {
@@ -144,24 +147,28 @@ def add_events(connection: Connection, events: Iterable[tuple[Alert, str]], now:
             }
         )
         if event.revision > keep:
-            full.append({"of_gateway": event.gateway, "of_alert": event.id, "before": event.revision - keep})
+            full.add((event.gateway, event.id))
     insert_new(connection, alert_events, rows)
     if full:
-        table = alert_events.c
+        table, other = alert_events.c, alert_events.alias().c
+        newest = select(other.revision).where(
+            other.gateway == bindparam("of_gateway"), other.alert == bindparam("of_alert")
+        )
+        oldest_kept = newest.order_by(other.revision.desc()).limit(1).offset(keep - 1).scalar_subquery()
         connection.execute(
             alert_events.delete().where(
                 table.gateway == bindparam("of_gateway"),
                 table.alert == bindparam("of_alert"),
                 table.revision > 1,
-                table.revision <= bindparam("before"),
+                table.revision < oldest_kept,
             ),
-            full,
+            [{"of_gateway": gateway, "of_alert": alert} for gateway, alert in full],
         )
 
 
-def find_alert(connection: Connection, key: Key) -> StoredAlert | None:
+def find_alert(connection: Connection, key: Key, *, to_change: bool = False) -> StoredAlert | None:
     """One alert; None when it is not there."""
-    return load_alerts(connection, [key]).get(key)
+    return load_alerts(connection, [key], to_change=to_change).get(key)
 
 
 def history(connection: Connection, key: Key) -> tuple[list[Event], list[Action]]:

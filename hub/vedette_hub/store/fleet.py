@@ -53,9 +53,13 @@ class GatewayNews:
     held_back: int = 0
 
 
-def recent_ledgers(connection: Connection, since: float) -> dict[LedgerKey, Ledger]:
-    """Ledgers that have changed at or after `since`."""
-    query = select(ledgers).where(ledgers.c.updated >= since)
+def recent_ledgers(connection: Connection, since: float, *, epochs: int) -> dict[LedgerKey, Ledger]:
+    """Ledgers that have changed at or after `since`: of each gateway and class those of the newest `epochs`."""
+    newest = func.row_number().over(
+        partition_by=(ledgers.c.gateway, ledgers.c.priority), order_by=ledgers.c.updated.desc()
+    )
+    ranked = select(ledgers, newest.label("place")).where(ledgers.c.updated >= since).subquery()
+    query = select(ranked).where(ranked.c.place <= epochs)
     return dict(_ledger(row) for row in connection.execute(query).mappings())
 
 
@@ -205,20 +209,25 @@ def add_report(connection: Connection, gateway: str, report: Report, raw: str, n
     connection.execute(insert(reports).values(gateway=gateway, time=report.time, received=now, body=raw))
 
 
-def add_loss(connection: Connection, gateway: str, loss: DeclaredLoss, rows: int, time: float, now: float) -> None:
-    """Keep a declared loss of `rows` rows; one that is there already stays as it is."""
-    row = {
-        "gateway": gateway,
-        "priority": loss.priority,
-        "epoch": loss.epoch,
-        "first": loss.first,
-        "last": loss.last,
-        "rows": rows,
-        "reason": loss.reason,
-        "time": time,
-        "received": now,
-    }
-    insert_new(connection, losses, [row])
+def add_losses(
+    connection: Connection, gateway: str, lost: Iterable[tuple[DeclaredLoss, int]], time: float, now: float
+) -> None:
+    """Keep declared losses, each with its number of rows; one that is there already stays as it is."""
+    rows = [
+        {
+            "gateway": gateway,
+            "priority": loss.priority,
+            "epoch": loss.epoch,
+            "first": loss.first,
+            "last": loss.last,
+            "rows": number,
+            "reason": loss.reason,
+            "time": time,
+            "received": now,
+        }
+        for loss, number in lost
+    ]
+    insert_new(connection, losses, rows)
 
 
 def add_unparsed(connection: Connection, rows: Iterable[dict[str, Any]]) -> None:

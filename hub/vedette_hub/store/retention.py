@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, delete, func, select
 
 from vedette_hub.config import LimitsSection
@@ -35,9 +37,9 @@ _SAMPLE = 400
 def prune(engine: Engine, limits: LimitsSection, now: float | None = None) -> dict[str, int]:
     """Delete what is beyond the limits, at most a thousand rows of each kind; return how many of each.
 
-    Alerts: the oldest cleared ones first, then the oldest of all. Samples: the oldest of the profile that has the most.
-    Versions of a model: the oldest of each profile, but never a released one nor the newest. Everything else: the
-    oldest first. What is too old goes as well, at the time `now`; without one nothing is too old.
+    Alerts: of the gateways that have most, the oldest cleared ones first, then their oldest. Samples: the oldest of the
+    profile that has the most. Versions of a model: the oldest of each profile, but never a released one nor the newest.
+    Everything else: the oldest first. What is too old goes as well, at the time `now`; without one nothing is too old.
 
     What people have set counts in place of `limits`.
     """
@@ -94,13 +96,33 @@ def _excess(connection: Connection, table: Table, limit: int) -> int:
 
 
 def _prune_alerts(connection: Connection, limit: int) -> int:
-    excess = _excess(connection, alerts, limit)
+    if not _excess(connection, alerts, limit):
+        return 0
+    counted = select(alerts.c.gateway, func.count().label("number")).group_by(alerts.c.gateway)
     gone = 0
-    oldest = select(alerts.c.serial).order_by(alerts.c.serial)
-    for query in (oldest.where(alerts.c.state == "cleared"), oldest):
-        if gone < excess:
-            gone += _delete(connection, query.limit(excess - gone))
+    counts = {row.gateway: int(row.number) for row in connection.execute(counted)}
+    for gateway, excess in _beyond_their_share(counts, limit):
+        oldest = select(alerts.c.serial).where(alerts.c.gateway == gateway).order_by(alerts.c.serial)
+        todo = min(excess, _STEP - gone)
+        for query in (oldest.where(alerts.c.state == "cleared"), oldest):
+            if todo:
+                found = _delete(connection, query.limit(todo))
+                todo, gone = todo - found, gone + found
     return gone
+
+
+def _beyond_their_share(counts: dict[str, int], limit: int) -> Iterator[tuple[str, int]]:
+    """How many each gateway has beyond the share that is left to all who have more than it, the greatest first.
+
+    Whoever has less keeps all: one gateway with many alerts takes nothing from the others.
+    """
+    left, ascending = limit, sorted(counts.items(), key=lambda item: item[1])
+    shares: dict[str, int] = {}
+    for place, (name, number) in enumerate(ascending):
+        shares[name] = min(number, left // (len(ascending) - place))
+        left -= shares[name]
+    beyond = ((name, number - shares[name]) for name, number in reversed(ascending))
+    return ((name, number) for name, number in beyond if number)
 
 
 def _delete(connection: Connection, oldest: Select[tuple[int]]) -> int:

@@ -16,6 +16,8 @@ from vedette_models.messages import Activation
 _CHUNK = 400
 _OUTCOME_LENGTH = 16
 """Of the column; a newer agent may know an outcome of which this hub does not."""
+PUBLISH_AGAIN_SECONDS = 10.0
+"""Between two publications of an artefact, however often gateways say that they miss it."""
 _MANIFEST_WORK: tuple[Due, ...] = ("sign", "publish")
 
 
@@ -186,12 +188,13 @@ def need_artifacts(connection: Connection, hashes: Collection[str]) -> None:
         connection.execute(update(artifacts).where(being_cleared).values(due="publish"))
 
 
-def publish_again(connection: Connection, hashes: Collection[str]) -> None:
-    """A gateway has missed these artefacts; those nobody refers to stay as they are."""
+def publish_again(connection: Connection, hashes: Collection[str], now: float) -> None:
+    """A gateway has missed these artefacts; those nobody refers to, or just published, stay as they are."""
+    at = artifacts.c.published
+    long_ago = or_(at.is_(None), at <= now - PUBLISH_AGAIN_SECONDS, at > now)  # or the clock was set back
     for chunk in _chunks(hashes):
-        connection.execute(
-            update(artifacts).where(artifacts.c.sha256.in_(chunk), artifacts.c.due == "").values(due="publish")
-        )
+        known = artifacts.c.sha256.in_(chunk) & (artifacts.c.due == "")
+        connection.execute(update(artifacts).where(known, long_ago).values(due="publish"))
 
 
 def work_due(connection: Connection) -> WorkDue:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.hub.gateway import alert, row
 from vedette_hub.fleet.arrivals import RowArrival, StatusArrival, UnparsedArrival, parse
 from vedette_models import topics
-from vedette_models.messages import DeclaredLoss, Delivery, Report, Row, Status, to_bytes
+from vedette_models.messages import Activation, Damage, DeclaredLoss, Delivery, Report, Row, Status, to_bytes
 
 
 def delivery(*rows: Row) -> bytes:
@@ -78,6 +78,26 @@ def test_an_impossible_loss_is_no_report(loss: tuple[int, int]) -> None:
     (found,) = parse(topics.gateway_up("gw-1", "reports"), delivery(row(1, report)))
     assert isinstance(found, RowArrival)
     assert found.content is None
+
+
+_LOSS, _ACTIVATION = DeclaredLoss("alerts", "e1", 1, 1, "disk"), Activation("pump", "", 1, "missing")
+
+
+@pytest.mark.parametrize(
+    ("report", "what"),
+    [
+        (Report(1.0, losses=(_LOSS,) * 201), "201 losses"),
+        (Report(1.0, damages=(Damage(1.0, "flash", "e1"),) * 21), "21 damages"),
+        (Report(1.0, damages=(Damage(1.0, "flash", "e1", ("e1",) * 17),)), "17 epochs of a damage"),
+        (Report(1.0, activations=(_ACTIVATION,) * 201), "201 activations"),
+        (Report(1.0, text="x" * 131_072), "at most 131072"),
+    ],
+)
+def test_a_report_that_says_more_than_any_agent_does_is_no_report(report: Report, what: str) -> None:
+    (found,) = parse(topics.gateway_up("gw-1", "reports"), delivery(row(1, report)))
+    assert isinstance(found, RowArrival)
+    assert found.content is None
+    assert what in found.error
 
 
 @pytest.mark.parametrize(

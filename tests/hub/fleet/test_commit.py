@@ -222,6 +222,15 @@ def test_an_alert_keeps_its_first_and_its_newest_revisions(engine: Engine) -> No
     assert [item.event.revision for item in events] == [1, 5, 6, 7]
 
 
+def test_a_history_stays_within_its_limit_in_whatever_order_revisions_come(engine: Engine) -> None:
+    limits = LimitsSection(events_per_alert=3)
+    for number, revision in enumerate([1, *range(1_000_010, 1_000_000, -1)], 1):
+        take(engine, row(number, alert(1, revision=revision)), limits=limits)
+    with reading(engine) as connection:
+        events, _ = alert_store.history(connection, ("gw-1", "a-1"))
+    assert [item.event.revision for item in events] == [1, 1_000_008, 1_000_009, 1_000_010]
+
+
 def test_a_gap_too_many_is_held_back_and_comes_through_later(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet_store, "Ledger", lambda *stored: Ledger(*stored, max_ranges=1))
     outcome = take(engine, row(3, alert(3)), row(5, alert(5)))
@@ -230,6 +239,38 @@ def test_a_gap_too_many_is_held_back_and_comes_through_later(engine: Engine, mon
     assert gateway_row(engine).held_back == 1
     take(engine, row(1, alert(1)), row(2, alert(2)), row(4, alert(4)))
     assert committed(take(engine, row(5, alert(5)))) == [Committed("alerts", "e1", 5)]
+
+
+def test_a_report_that_is_held_back_has_no_effect_and_has_it_once_when_it_comes_again(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet_store, "Ledger", lambda *stored: Ledger(*stored, max_ranges=1))
+    lost = (DeclaredLoss("alerts", "e1", 1, 1, "disk"), DeclaredLoss("alerts", "e1", 5, 5, "disk"))
+    damaged = Report(1.0, (*lost, DeclaredLoss("alerts", "e1", 9, 9, "disk")), (Damage(1.0, "flash", "e1"),))
+    for _ in range(3):
+        outcome = take(engine, row(1, damaged), subject="reports")
+        assert (outcome.rows, outcome.held_back) == (0, 1)
+    with reading(engine) as connection:
+        assert connection.execute(select(func.count()).select_from(reports)).scalar_one() == 0
+        assert connection.execute(select(func.count()).select_from(losses)).scalar_one() == 0
+    assert gateway_row(engine).lost_rows == 0
+    take(engine, *(row(number, alert(number)) for number in (2, 3, 4)))
+    assert take(engine, row(1, damaged), subject="reports").held_back == 0
+    assert gateway_row(engine).lost_rows == 3
+    with reading(engine) as connection:
+        assert connection.execute(select(func.count()).select_from(reports)).scalar_one() == 1
+        (ledger,) = fleet_store.load_ledgers(connection, [("gw-1", "alerts", "e1")]).values()
+    assert (ledger.through, ledger.ranges) == (5, ((9, 9),))
+
+
+def test_standing_receipts_speak_of_the_newest_epochs_only(engine: Engine) -> None:
+    for number in range(1, 6):
+        found = parse(topics.gateway_up("gw-1", "alerts"), to_bytes(Delivery((row(1, alert(number), f"e{number}"),))))
+        commit(engine, found, NOW + number, LIMITS)
+    with reading(engine) as connection:
+        standing = fleet_store.recent_ledgers(connection, NOW, epochs=2)
+        assert not fleet_store.recent_ledgers(connection, NOW + 6, epochs=2)
+    assert set(standing) == {("gw-1", "alerts", "e4"), ("gw-1", "alerts", "e5")}
 
 
 def coalesced(number: int, *rows: tuple[int, int], alerts: int = 2) -> Alert:

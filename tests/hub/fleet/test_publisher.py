@@ -253,7 +253,10 @@ def test_a_gateway_whose_clock_is_wrong_follows_a_manifest_that_echoes_its_nonce
             assert set(gateway.rejections) <= {Rejection.NOT_YET_ISSUED, Rejection.REPLAYED}
 
 
-def test_a_missing_artefact_is_published_again(engine: Engine, mosquitto: Mosquitto) -> None:
+def test_a_missing_artefact_is_published_again(
+    engine: Engine, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vedette_hub.store.rollout.PUBLISH_AGAIN_SECONDS", 0.0)  # it was published just now
     version, name = add_model(engine)
     known(engine, "gw-1")
     with hub(engine, mosquitto), Observer(mosquitto.port) as observer:

@@ -31,6 +31,17 @@ def test_the_oldest_cleared_alerts_go_first_with_their_history(engine: Engine) -
     assert sorted(events) == sorted(left)
 
 
+def test_a_gateway_with_many_alerts_takes_nothing_from_the_others(engine: Engine) -> None:
+    limits = LimitsSection(alerts=10)
+    for gateway, first, number in (("gw-1", 1, 2), ("gw-2", 3, 40), ("gw-3", 50, 6)):
+        rows = [row(n, alert(n, gateway=gateway, state="cleared")) for n in range(first, first + number)]
+        commit(engine, parse(topics.gateway_up(gateway, "alerts"), to_bytes(Delivery(tuple(rows)))), 1.0, limits)
+    assert prune(engine, limits) == {"alerts_pruned": 38}
+    with reading(engine) as connection:
+        left = [found.record.event for found in list_alerts(connection, AlertFilter(), limit=99)]
+    assert [event.id for event in left] == [*(f"a-{n}" for n in (55, 54, 53, 52, 42, 41, 40, 39, 2, 1))]
+
+
 def test_the_oldest_unparsed_messages_and_reports_go(engine: Engine) -> None:
     limits = LimitsSection(unparsed=2, reports=2)
     for number in range(1, 6):
