@@ -68,7 +68,7 @@ def test_what_takes_too_long_is_dropped_and_counted(detector: IsolationForest) -
     slow = clock(0.03).__next__
     scorer = Scorer(1, 0.1, slow)
     with pytest.raises(ScoringTimeoutError, match="100 ms"):
-        scorer.score(detector, vectors(detector, 5 * PIECE))
+        scorer.score(detector, vectors(detector, ROWS_PER_TIMEOUT))
     found = scorer.figures
     assert (found.requests, found.timeouts, found.scored) == (1, 1, 0)
     # It has stopped where the time was over, and what comes next finds room.
