@@ -7,12 +7,12 @@ import json
 import logging
 import os
 import resource
-import time
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vedette_agent import metrics
+from vedette_agent.clock import SYSTEM
 from vedette_agent.metrics import Process
 
 if TYPE_CHECKING:
@@ -112,9 +112,9 @@ class MetricsServer:
 
     async def _fresh_status(self) -> Status:
         async with self._lock:
-            if self._last is None or time.monotonic() - self._looked > FRESH:
+            if self._last is None or SYSTEM.uptime() - self._looked > FRESH:
                 self._last = await self._status()
-                self._looked = time.monotonic()
+                self._looked = SYSTEM.uptime()
             return self._last
 
 

@@ -23,5 +23,5 @@ def test_it_causes_no_arrival_and_no_receipt(tmp_path: Path) -> None:
     (tmp_path / "agent.toml").write_text(TEXT)
     published = access.writes(load(tmp_path / "agent.toml", {}), "hub")
 
-    assert [write.topic.rpartition("/")[2] for write in published] == ["status", "alerts", "reports", "samples"]
-    assert [parse(write.topic, write.payload) for write in published] == [[], [], [], []]
+    assert [write.topic.rpartition("/")[2] for write in published] == ["status", "alerts", "reports", "samples", "live"]
+    assert [parse(write.topic, write.payload) for write in published] == [[], [], [], [], []]
