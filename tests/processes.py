@@ -66,7 +66,7 @@ def running(
             process.wait()
 
 
-def eventually(look: Callable[[], _T | None], what: str, seconds: float = 30.0) -> _T:
+def eventually(look: Callable[[], _T | None], what: str, seconds: float = 90.0) -> _T:
     """What `look` finds, as soon as it finds something."""
     deadline = time.monotonic() + seconds
     while not (found := look()):

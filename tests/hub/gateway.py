@@ -51,7 +51,7 @@ def row(sequence: int, body: Alert | Report | bytes, epoch: str = "e1") -> Row:
     return Row(epoch, sequence, msgspec.Raw(body if isinstance(body, bytes) else to_bytes(body)))
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 45.0) -> None:
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 120.0) -> None:
     """Return when the condition holds; fail with `what` when it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
