@@ -23,15 +23,17 @@ from vedette_agent.reading.settled import Settled
 from vedette_agent.reading.stages import Outcome, Stages
 from vedette_agent.reading.telemetry import Batch
 from vedette_agent.update import journal
+from vedette_agent.update.fetcher import Fetcher
 from vedette_agent.update.model_store import ModelStore
 from vedette_agent.update.runner import Runner
 from vedette_hub.alerts import lifecycle
+from vedette_hub.alerts.intake import take_events
 from vedette_hub.alerts.lifecycle import AlertRecord
 from vedette_hub.fleet import commit
 from vedette_hub.fleet.ledger import Ledger
 from vedette_hub.store import fleet
 from vedette_models import artifact, manifest
-from vedette_models.messages import PRIORITIES, Committed, Receipt
+from vedette_models.messages import PRIORITIES, Committed, Receipt, Report
 
 Planted = Callable[[], contextlib.AbstractContextManager[None]]
 
@@ -73,7 +75,7 @@ def _leaves_on_puback(send_due: Any) -> Any:
     async def mistaken(self: Uplink) -> None:
         await send_due(self)
         rows = await self._database(self._outbox.pending_hub, 1_000)
-        sent = tuple(Committed(r.priority, r.epoch, 0, (r.sequence,)) for r in rows if r.id in self._sent)
+        sent = tuple(Committed(r.priority, r.epoch, 0, (r.sequence,)) for r in rows if r.key in self._sent)
         await self._database(self._outbox.apply, Receipt(sent))
 
     return mistaken
@@ -194,6 +196,14 @@ def _verifies_with(change: Callable[..., dict[str, Any]]) -> Callable[[Any], Any
     return mistake
 
 
+def _whatever_comes(_look_at: Any) -> Any:
+    def mistaken(self: Fetcher, asked: Any, _sha256: str, payload: bytes) -> None:
+        asked.data = payload
+        self._arrived()
+
+    return mistaken
+
+
 def _any_hash(load: Any) -> Any:
     return lambda data, *, expected=None, **options: load(data, **options)
 
@@ -212,13 +222,16 @@ def _in_two_transactions(before: Any) -> Any:
     return mistaken
 
 
-def _ledger_first(alerts: Any) -> Any:
-    def mistaken(self: Any) -> None:
-        ledgers = {key: self._ledgers[key] for key in self._touched}
-        fleet.save_ledgers(self._connection, ledgers, self._now)
-        self._connection.exec_driver_sql("COMMIT")
-        self._connection.exec_driver_sql("BEGIN IMMEDIATE")
-        alerts(self)
+def _ledger_first(apply: Any) -> Any:
+    def mistaken(self: Any, arrivals: Any) -> Any:
+        def first(connection: Any, *events: Any) -> None:
+            fleet.save_ledgers(connection, {key: self._ledgers[key] for key in self._touched}, self._now)
+            connection.exec_driver_sql("COMMIT")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            take_events(connection, *events)
+
+        with _planted(commit, "take_events", lambda _: first)():
+            return apply(self, arrivals)
 
     return mistaken
 
@@ -241,12 +254,18 @@ def _up_to_the_highest(add: Any) -> Any:
     return mistaken
 
 
-def _without_losses(report: Any) -> Any:
-    return lambda self, arrival, said, ledgers: report(self, arrival, msgspec.structs.replace(said, losses=()), ledgers)
+def _without_losses(count: Any) -> Any:
+    def mistaken(arrival: Any, ledgers: Any) -> Any:
+        if not isinstance(arrival.content, Report):
+            return count(arrival, ledgers)
+        ledgers[arrival.gateway, arrival.priority, arrival.epoch].add(arrival.sequence)
+        return [loss.last - loss.first + 1 for loss in arrival.content.losses]
+
+    return mistaken
 
 
 def _newest_arrival(_apply: Any) -> Any:
-    return lambda record, event: AlertRecord(event) if record is None else replace(record, event=event)
+    return lambda record, event, _rule: AlertRecord(event) if record is None else replace(record, event=event)
 
 
 def _no_receipt_for_duplicates(row: Any) -> Any:
@@ -304,14 +323,15 @@ PLANTED: dict[str, Planted] = {
     "an artefact's hash is not looked at": _both(
         _planted(artifact, "load", _any_hash),
         _planted(Runner, "_read", lambda _: lambda self, r: self._store.read(r.sha256)),
+        _planted(Fetcher, "_look_at", _whatever_comes),
     ),
     "a version that failed is tried again": _planted(journal, "refused", lambda _: lambda journal, *_rest: journal),
     "the effect is committed before the ledger": _planted(fleet, "add_unparsed", _in_two_transactions),
     "the ledger is committed before the effect": _both(
-        _planted(commit._Batch, "_row", _keeps_ledgers), _planted(commit._Batch, "_alerts", _ledger_first)
+        _planted(commit._Batch, "_row", _keeps_ledgers), _planted(commit._Batch, "apply", _ledger_first)
     ),
     "the watermark passes a gap": _planted(Ledger, "add", _up_to_the_highest),
-    "a declared loss leaves its gap": _planted(commit._Batch, "_report", _without_losses),
+    "a declared loss leaves its gap": _planted(commit, "_count", _without_losses),
     "an older revision replaces a newer": _planted(lifecycle, "apply", _newest_arrival),
     "a duplicate gets no receipt": _planted(commit._Batch, "_row", _no_receipt_for_duplicates),
     "a receipt says too much": _planted(commit, "_receipts", _says_too_much),
