@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 TEST_WORKERS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-browser faults fuzz lint bench-throughput bench-nab bench-skab bench-alert-budget bench-algorithms bench-sensor-health bench-reasons bench-forecast bench-outage bench-flash-writes clean
+.PHONY: help install demo test test-slow test-browser faults simulation fuzz lint bench-throughput bench-nab bench-skab bench-alert-budget bench-algorithms bench-sensor-health bench-reasons bench-forecast bench-outage bench-flash-writes clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test-browser: install ## drive the console in Chromium, check it with axe, and t
 faults: install ## bring about every fault of docs/reliability.md, and print what became of each; takes a quarter of an hour
 	@FAULTS_LONG=1 exec $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) --dist worksteal -m fault \
 	    $$(grep --recursive --files-with-matches --include='test_*.py' 'mark\.fault(' tests)
+
+simulation: install ## three thousand bad days of gateway, brokers and hub in virtual time; takes a quarter of an hour
+	@SIMULATION_SEEDS=3000 exec $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS) -m fault tests/simulation/test_simulation.py
 
 fuzz: install ## a million mutants of models: each is refused, or is a model; takes half an hour
 	@FUZZ_LONG=1 exec $(BIN)/python -m pytest -s -m fault tests/faults/test_hostile_mutants.py

@@ -9,9 +9,11 @@ import pytest
 
 from tests.simulation.world import run
 
+SEEDS = int(os.environ.get("SIMULATION_SEEDS") or (1_000 if os.environ.get("FAULTS_LONG") else 40))
+"""`make simulation` takes more of them than there is time for in `make faults`."""
 PARTS = 20
 """Of all seeds, so that they can be shared among processes."""
-SEEDS_PER_PART = 150 if os.environ.get("FAULTS_LONG") else 2
+SEEDS_PER_PART = SEEDS // PARTS
 
 
 @pytest.mark.fault(
