@@ -35,6 +35,7 @@ def show_retention() -> dict[str, Any]:
 @idempotent
 @blueprint.input(RetentionIn)
 @blueprint.output(RetentionOut)
+@blueprint.doc(responses=[400, 413])
 def set_retention(json_data: BaseModel) -> dict[str, Any]:
     """Set how much is kept; what is beyond it is deleted within a minute, and does not come back."""
     here = context()
