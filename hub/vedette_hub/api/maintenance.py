@@ -49,7 +49,7 @@ def add_window(json_data: WindowIn) -> dict[str, Any]:
     return window_answer(made, now)
 
 
-@blueprint.get("/<int:number>")
+@blueprint.get("/<int(min=1, max=9007199254740992):number>")
 @requires("viewer")
 @blueprint.output(WindowOut)
 @blueprint.doc(responses=[404])
@@ -61,7 +61,7 @@ def show_window(number: int) -> dict[str, Any]:
     return window_answer(found, here.now()) if found is not None else _no_such_window(number)
 
 
-@blueprint.put("/<int:number>")
+@blueprint.put("/<int(min=1, max=9007199254740992):number>")
 @requires("operator")
 @idempotent
 @blueprint.input(WindowIn)
@@ -79,7 +79,7 @@ def change_window(number: int, json_data: WindowIn) -> dict[str, Any]:
     return window_answer(found, here.now())
 
 
-@blueprint.delete("/<int:number>")
+@blueprint.delete("/<int(min=1, max=9007199254740992):number>")
 @requires("operator")
 @idempotent
 @blueprint.output({}, status_code=204)

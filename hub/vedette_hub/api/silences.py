@@ -65,7 +65,7 @@ def add_silence(json_data: SilenceIn) -> dict[str, Any]:
     return silence_answer(made, now)
 
 
-@blueprint.get("/<int:number>")
+@blueprint.get("/<int(min=1, max=9007199254740992):number>")
 @requires("viewer")
 @blueprint.output(SilenceOut)
 @blueprint.doc(responses=[404])
@@ -77,7 +77,7 @@ def show_silence(number: int) -> dict[str, Any]:
     return silence_answer(found, here.now()) if found is not None else _no_such_silence(number)
 
 
-@blueprint.post("/<int:number>/end")
+@blueprint.post("/<int(min=1, max=9007199254740992):number>/end")
 @requires("operator")
 @idempotent
 @blueprint.output(SilenceOut)

@@ -53,7 +53,7 @@ def add_silence() -> Any:
     return redirect(url_for("quiet_console.page"), 303)
 
 
-@blueprint.post("/silences/<int:number>/end")
+@blueprint.post("/silences/<int(min=1, max=9007199254740992):number>/end")
 @requires("operator")
 def end_silence(number: int) -> Any:
     """End a silence now."""
@@ -91,7 +91,7 @@ def add_window() -> Any:
     return redirect(url_for("quiet_console.page"), 303)
 
 
-@blueprint.post("/maintenance/<int:number>/delete")
+@blueprint.post("/maintenance/<int(min=1, max=9007199254740992):number>/delete")
 @requires("operator")
 def delete_window(number: int) -> Any:
     """Delete a maintenance window."""

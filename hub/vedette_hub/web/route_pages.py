@@ -92,7 +92,7 @@ def remove(route: str) -> Any:
     return redirect(url_for("routes_console.page"), 303)
 
 
-@blueprint.post("/deliveries/<int:number>/retry")
+@blueprint.post("/deliveries/<int(min=1, max=9007199254740992):number>/retry")
 @requires("admin")
 def retry(number: int) -> Any:
     """Try a delivery again that was given up."""
